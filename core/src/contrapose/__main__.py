@@ -1,0 +1,7 @@
+"""``python -m contrapose``."""
+
+import sys
+
+from contrapose.cli import main
+
+sys.exit(main())

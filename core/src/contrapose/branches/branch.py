@@ -1,0 +1,48 @@
+"""A branch: a path from views to embeddings, and whose weights it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from contrapose.clock import Schedule
+from contrapose.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A path from views to embeddings.
+
+    Args:
+        views: globs of the views that take it, against ``modality/slot``, or against the slot where there is no ``/``.
+        encoder: name of the encoder; by default that of each view's modality.
+        tap: the encoder's output that is used; where it is (n, P, D), every position is a row.
+        projector: a head node (``{use: mlp, hidden: 2048, out: 128}``), a built module, or None.
+        predictor: likewise; a branch's own, never shared.
+        of: a branch whose encoder and projector this one shares (``weights: online``) or follows (``ema``, ``frozen``).
+        weights: ``online`` is trained; ``ema`` the running mean of ``of``'s; ``frozen`` stays as it was.
+        momentum: of ``ema``, may be a schedule.
+        grad: False stops the gradient at this branch's output.
+        together: views of one modality and shape go through the encoder in one batch, and share BatchNorm's statistics;
+            False gives each view a forward pass of its own.
+    """
+
+    views: tuple[str, ...]
+    encoder: str | None = None
+    tap: str = "pooled"
+    projector: Any = None
+    predictor: Any = None
+    of: str | None = None
+    weights: Literal["online", "ema", "frozen"] = "online"
+    momentum: Schedule = 0.99
+    grad: bool = True
+    together: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", (self.views,) if isinstance(self.views, str) else tuple(self.views))
+        if self.weights == "ema" and self.of is None:
+            raise ConfigError("a branch of weights: ema follows another: name it with of:", ("weights",))
+        if self.weights != "online" and self.projector is not None and self.of is not None:
+            raise ConfigError(
+                f"a branch of weights: {self.weights} has the projector of the branch in of:", ("projector",)
+            )

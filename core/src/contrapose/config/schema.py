@@ -1,0 +1,111 @@
+"""The validated top level of a config. Components (views, encoders, method, ...) stay plain: their own signatures check them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from contrapose.config.messages import explain, unknown
+from contrapose.errors import ConfigError
+
+Node = Any
+"""A component: ``"name"``, ``{"use": "name", **arguments}``, or, from Python, the object itself. ``build`` checks it."""
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+CountOrZero = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """Strict: no unknown key, no number written as text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+
+class TrainConfig(Section):
+    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs."""
+
+    epochs: Count = 100
+    steps: Count | None = None
+    batch_size: Count = 128
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 1e-4
+    optimizer: Node = "adamw"
+    warmup: NonNegative = 0.0
+    schedule: Node = "cosine"
+    clip: Positive | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: CountOrZero = 0
+    seed: CountOrZero = 0
+    deterministic: bool = True
+    drop_last: bool = True
+    checkpoint_every: Count | None = None
+    keep: Count = 2
+    threads: Count | None = None
+
+
+class SplitConfig(Section):
+    """Who trains and who tests: as a ``column`` says, or at random, whole groups of column ``by`` staying together."""
+
+    column: str | None = None
+    by: str | None = None
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: CountOrZero = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SplitConfig:
+        if self.column is not None and self.model_fields_set - {"column"}:
+            raise ValueError("column takes the split from the data, so it stands alone")
+        return self
+
+
+class RunConfig(Section):
+    """The top level of a config."""
+
+    data: Node
+    meta: dict[str, str] = {}
+    split: SplitConfig | None = None
+    modalities: dict[str, str | list[str]] = {}
+    views: dict[str, Node] = {}
+    encoders: dict[str, Node] = {}
+    method: Node = None
+    recipe: str | None = None
+    train: TrainConfig = TrainConfig()
+    evaluate: Node = None
+    out: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_split(cls, tree: Any) -> Any:
+        return {**tree, "split": None} if isinstance(tree, dict) and tree.get("split") == "none" else tree
+
+
+def validate(tree: Any, model: type[Section] = RunConfig, path: tuple[str | int, ...] = ()) -> Any:
+    """``tree`` as ``model``. Raises ``ConfigError`` with the way to the first thing that is wrong; unknown keys come first."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        for found in error.errors(include_url=False):
+            if found["type"] == "extra_forbidden":
+                *above, name = found["loc"]
+                raise ConfigError(unknown(str(name), _keys(model, above)), (*path, *above, name)) from None
+        message, way = explain(error, tree)
+        missing = [e["loc"] for e in error.errors() if e["type"] == "missing"]
+        raise ConfigError(message, (*path, *(missing[0] if message == "is missing" else way))) from None
+
+
+def _keys(model: type[BaseModel], way: list[str | int]) -> list[str]:
+    """The keys that the section at ``way`` may have."""
+    for part in way:
+        inner = model.model_fields[str(part)].annotation
+        options = [inner, *getattr(inner, "__args__", ())]
+        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,21 @@
+"""Data: readers of manifests and folders, their parts, and the loader that makes batches of views."""
+
+from contrapose.data.cells import cell_path, read_bytes
+from contrapose.data.folder import FolderReader
+from contrapose.data.loader import Loader, make_loader
+from contrapose.data.manifest import ManifestReader
+from contrapose.data.open import open_reader
+from contrapose.data.sampler import EpochSampler
+from contrapose.data.split import split
+
+__all__ = [
+    "EpochSampler",
+    "FolderReader",
+    "Loader",
+    "ManifestReader",
+    "cell_path",
+    "make_loader",
+    "open_reader",
+    "read_bytes",
+    "split",
+]

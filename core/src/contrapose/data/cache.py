@@ -1,0 +1,70 @@
+"""Tables converted once to Arrow files that can be memory-mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+
+from contrapose.data.formats import open_stream
+from contrapose.errors import DataError
+
+DIGEST = b"contrapose_digest"
+_VERSION = 1  # raise it when the way of conversion changes
+
+
+def cache_folder() -> Path:
+    """``CONTRAPOSE_CACHE``, or ``contrapose`` in ``XDG_CACHE_HOME``, or in ``~/.cache``."""
+    if own := os.environ.get("CONTRAPOSE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contrapose"
+
+
+def arrow_file(path: Path) -> Path:
+    """The cached Arrow file of a table, made in a stream where there is none for this path, size and time.
+
+    Its schema's metadata holds the digest of the source's bytes. Raises `DataError` for a table that can't be read,
+    is empty, or for a cache that can't be written.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    folder = cache_folder() / "tables"
+    name = _digest(str(path.resolve()))
+    target = folder / f"{name}-{_digest(f'{_VERSION} {facts.st_size} {facts.st_mtime_ns}')}.arrow"
+    if target.exists():
+        return target
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    schema, batches = open_stream(path)
+    partial = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=folder, suffix=".partial")
+        rows = 0
+        with os.fdopen(handle, "wb") as sink, pa.ipc.new_file(sink, schema.with_metadata({DIGEST: digest})) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        if not rows:
+            raise DataError(f"{path}: the table has no rows")
+        for old in folder.glob(f"{name}-*.arrow"):
+            with contextlib.suppress(OSError):
+                old.unlink()
+        os.replace(partial, target)
+    except OSError as error:
+        raise DataError(f"can't write the cache {folder}: {error.strerror or error}; set CONTRAPOSE_CACHE") from None
+    finally:
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+    return target
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,151 @@
+"""Tables on disk as streams of Arrow batches: Parquet, CSV, TSV, JSONL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from contrapose.errors import DataError
+
+BATCH_BYTES = 1 << 24
+BATCH_ROWS = 1 << 16
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+"""What counts as missing in a CSV column of numbers; in one of text only the empty cell does."""
+
+Stream = tuple[pa.Schema, Iterator[pa.RecordBatch]]
+
+
+def open_stream(path: Path) -> Stream:
+    """The schema of a table, and its batches of about ``BATCH_BYTES``. Raises `DataError` with the file and any line."""
+    reader = FORMATS[path.suffix.lower()]
+    try:
+        schema, batches = reader(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _error(path, error) from None
+    twice = next((n for n in schema.names if schema.names.count(n) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: the column {twice!r} appears twice")
+    return schema, _guarded(path, batches)
+
+
+def _guarded(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except (pa.ArrowException, OSError) as error:
+        raise _error(path, error) from None
+
+
+def _error(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: can't be read as {path.suffix[1:].lower()}: {' '.join(str(error).split())[:300]}")
+
+
+def _parquet(path: Path) -> Stream:
+    file = pq.ParquetFile(path)
+    plain = pa.schema(
+        [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in file.schema_arrow]
+    ).remove_metadata()
+    size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+    rows = int(BATCH_BYTES / max(1.0, size / max(1, file.metadata.num_rows)))
+    batches = file.iter_batches(batch_size=min(max(rows, 1), BATCH_ROWS))
+    return plain, (batch.cast(plain) for batch in batches)
+
+
+def _csv(path: Path) -> Stream:
+    """Two passes: a column's type is the narrowest that fits all of it, which no first block can tell."""
+    names: list[str] | None = None
+    candidates: list[list[pa.DataType]] = []
+    for batch in _csv_text(path):
+        names = names or batch.schema.names
+        candidates = candidates or [[pa.int64(), pa.float64(), pa.bool_(), pa.string()] for _ in names]
+        for column, kinds in zip(batch.columns, candidates, strict=True):
+            while _parse(column, kinds[0]) is None:
+                kinds.pop(0)
+    if names is None:
+        return pa.schema([]), iter(())
+    schema = pa.schema([(n, kinds[0]) for n, kinds in zip(names, candidates, strict=True)])
+    batches = (
+        pa.record_batch([_parse(c, f.type) for c, f in zip(b.columns, schema, strict=True)], schema=schema)
+        for b in _csv_text(path)
+    )
+    return schema, batches
+
+
+def _csv_text(path: Path) -> Iterator[pa.RecordBatch]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    read = pa.csv.ReadOptions(block_size=BATCH_BYTES, use_threads=False)  # a single thread knows its line
+    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with open(path, "rb") as file:
+        header = pa.csv.open_csv(file, read, parse).schema.names
+    as_text = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
+    with open(path, "rb") as file:
+        yield from pa.csv.open_csv(file, read, parse, as_text)
+
+
+def _parse(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """Text as ``kind``, or None where it doesn't fit."""
+    if kind == pa.string():
+        return column
+    words = pa.array(MISSING)
+    try:
+        return pc.if_else(pc.is_in(column, words), pa.scalar(None, pa.string()), column).cast(kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _jsonl(path: Path) -> Stream:
+    """Two passes, as for CSV: a key may first appear in the last line."""
+    schema = pa.schema([])
+    for rows, line in _json_rows(path):
+        try:
+            schema = pa.unify_schemas([schema, _keys(rows)], promote_options="permissive")
+        except (pa.ArrowException, TypeError) as error:
+            raise DataError(f"{path}: lines up to {line} mix types in a column: {error}") from None
+    return schema, (b for rows, _ in _json_rows(path) for b in pa.Table.from_pylist(rows, schema=schema).to_batches())
+
+
+def _keys(rows: list[dict[str, Any]]) -> pa.Schema:
+    """All keys of the rows, not the first row's alone, with their types."""
+    keys = dict.fromkeys(k for row in rows for k in row)
+    return pa.schema([(k, pa.array([row.get(k) for row in rows]).type) for k in keys])
+
+
+def _json_rows(path: Path) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Rows by the batch, each with the number of its last line."""
+    rows: list[dict[str, Any]] = []
+    size = 0
+    number = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{path}:{number}: not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number}: each line must be an object {{column: value}}")
+            rows.append(row)
+            size += len(line)
+            if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
+                yield rows, number
+                rows, size = [], 0
+    if rows:
+        yield rows, number
+
+
+FORMATS: dict[str, Callable[[Path], Stream]] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+}

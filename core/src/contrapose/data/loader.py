@@ -1,0 +1,84 @@
+"""Batches of views, by worker processes or without."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch.utils.data import DataLoader
+
+from contrapose.data.collate import Collate, MakeViews, ViewDataset
+from contrapose.data.sampler import EpochSampler
+from contrapose.errors import ContraposeError, DataError
+from contrapose.types import Batch, Modality, Reader
+
+
+class Loader:
+    """The batches of one epoch after another; ``len()`` counts those of a whole epoch.
+
+    ``set_epoch(epoch, start_batch)`` chooses what the next iteration yields. The batches don't depend on the number
+    of workers.
+    """
+
+    def __init__(
+        self, dataset: ViewDataset, sampler: EpochSampler, collate: Collate, workers: int, pin_memory: bool
+    ) -> None:
+        self.dataset = dataset
+        self.sampler = sampler
+        # Its own generator: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            generator=torch.Generator(),
+            # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        )
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """The epoch of the next iteration, and the batch in it to start at (a resume)."""
+        self.sampler.set_epoch(epoch, start_batch)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            for batch in self._loader:
+                if isinstance(batch, ContraposeError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                "a worker process died, often for lack of memory; set train.workers lower, or to 0"
+            ) from error
+
+
+def make_loader(
+    reader: Reader,
+    make_views: MakeViews,
+    modalities: Mapping[str, Modality],
+    batch_size: int,
+    *,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    shuffle: bool = True,
+    drop_last: bool = True,
+    pin_memory: bool = False,
+) -> Loader:
+    """Load batches of views of ``reader``'s samples.
+
+    ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
+    which rank ``rank`` of ``world`` gets its part. Raises `ConfigError` if there is no whole batch and ``drop_last``.
+    """
+    sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last)
+    collate = Collate(make_views.names, modalities, getattr(reader, "meta", {}))
+    return Loader(ViewDataset(reader, make_views), sampler, collate, workers, pin_memory)

@@ -1,0 +1,53 @@
+"""From the ``data`` of a config to a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from contrapose.data.folder import FolderReader
+from contrapose.data.formats import FORMATS
+from contrapose.data.manifest import ManifestReader
+from contrapose.data.table import Columns
+from contrapose.errors import DataError
+from contrapose.types import Modality, Reader
+
+
+def open_reader(
+    data: Any,
+    modalities: Mapping[str, Modality],
+    columns: Columns,
+    meta: Mapping[str, str] | None = None,
+    vocabularies: Mapping[str, Sequence[str]] | None = None,
+    base: Path | None = None,
+    build: Callable[..., Any] | None = None,
+) -> Reader:
+    """Open a dataset.
+
+    ``data`` is a manifest or a folder (relative to ``base`` where it is there, else to the working folder), an
+    address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build`` (``config.build``), or a
+    reader already. ``columns`` says which column or columns hold each modality, ``meta`` which columns become
+    numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or `ConfigError`.
+    """
+    context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
+    if not isinstance(data, (str, Path)):
+        return build("reader", data, ("data",), **context) if build and isinstance(data, Mapping) else data
+    path = Path(data)
+    if base is not None and (base / path).exists():
+        path = base / path
+    if path.is_dir():
+        return FolderReader(path, **context)
+    if path.suffix.lower() in FORMATS:
+        return ManifestReader(path, **context)
+    if build is not None and (name := _claimed(str(data))) is not None:
+        return build("reader", {"use": name, "uri": str(data)}, ("data",), **context)
+    if not path.exists():
+        raise DataError(f"{data}: no such file or folder")
+    raise DataError(f"{data}: no reader knows this kind of file; a manifest ends in {', '.join(FORMATS)}")
+
+
+def _claimed(uri: str) -> str | None:
+    from contrapose.plugins import registry
+
+    return registry().manager.reader_for(uri)

@@ -1,0 +1,61 @@
+"""The order of samples: a function of (seed, epoch), whatever the ranks, the workers and the place of a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from contrapose.errors import ConfigError
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, position). ``batch_size`` is global: rank r takes the r-th contiguous part of each batch.
+
+    ``len()`` is the number of batches in a whole epoch. Raises `ConfigError` if ``drop_last`` would leave none.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        shuffle: bool = True,
+        drop_last: bool = True,
+    ) -> None:
+        if drop_last and size < batch_size:
+            raise ConfigError(
+                f"{size} samples don't fill one batch of {batch_size}; "
+                f"set train.batch_size to at most {size}, or train.drop_last to false",
+                ("train", "batch_size"),
+            )
+        if batch_size < world:
+            raise ConfigError(f"a batch of {batch_size} leaves some of {world} processes none", ("train", "batch_size"))
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.rank, self.world = rank, world
+        self.shuffle, self.drop_last = shuffle, drop_last
+        self.epoch = 0
+        self.start_batch = 0
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """The epoch of the next iteration, and the batch in it to start at."""
+        self.epoch, self.start_batch = epoch, start_batch
+
+    def __len__(self) -> int:
+        return self.size // self.batch_size if self.drop_last else -(-self.size // self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Positions (size,) int64 in the order of an epoch."""
+        if not self.shuffle:
+            return np.arange(self.size)
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch)))).permutation(self.size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, order = self.epoch, self.order(self.epoch)
+        for k in range(self.start_batch, len(self)):
+            batch = order[k * self.batch_size : (k + 1) * self.batch_size]
+            first, last = (len(batch) * r // self.world for r in (self.rank, self.rank + 1))
+            yield [(epoch, position) for position in batch[first:last].tolist()]

@@ -1,0 +1,86 @@
+"""The parts of a dataset: by a column's values, or by a hash of groups."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from contrapose.errors import ConfigError, DataError
+from contrapose.types import Reader, Sample
+
+TRAIN = "train"
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A reader that can be split: it tells a column's values as text, and gives subsets under the same ids."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int) -> Sample: ...
+    def words(self, name: str) -> list[str | None]:
+        """The values of a column as text (N,)."""
+
+    def subset(self, positions: np.ndarray) -> Divisible:
+        """The samples at these positions."""
+
+
+def split(reader: Reader, spec: Mapping[str, Any] | str | None) -> dict[str, Reader]:
+    """The parts of a dataset by name, ``train`` always among them.
+
+    ``{column: c}``: a part for each value of the column. ``{by: group, test: 0.2, val: 0.1, seed: 0}``: each named
+    part gets about that fraction of the samples, ``train`` the rest; samples of one group (a ``meta`` name or a
+    column) never part, those without a group go alone, and without ``by`` all do. None or "none": all is ``train``.
+    Raises `ConfigError` with its path.
+    """
+    if spec is None or spec == "none":
+        return {TRAIN: reader}
+    if not isinstance(spec, Mapping):
+        raise ConfigError("write {column: c}, {by: group, test: 0.2, seed: 0}, or none", ("split",))
+    if not isinstance(reader, Divisible):
+        raise ConfigError(f"{type(reader).__name__} can't be split; leave split out", ("split",))
+    column = spec.get("column")
+    names = _by_column(reader, column) if column is not None else _by_group(reader, spec)
+    return {name: reader.subset(np.flatnonzero(names == name)) for name in sorted(set(names.tolist()))}
+
+
+def _by_column(reader: Divisible, column: str) -> np.ndarray:
+    values = _words(reader, column, ("split", "column"))
+    if None in values:
+        raise DataError(f"{values.count(None)} of {len(values)} samples have no value in the split's column {column!r}")
+    if TRAIN not in values:
+        there = ", ".join(sorted(set(map(str, values)))[:12])
+        raise ConfigError(f"no sample is {TRAIN!r} in {column!r}; there is {there}", ("split", "column"))
+    return np.array(values)
+
+
+def _by_group(reader: Divisible, spec: Mapping[str, Any]) -> np.ndarray:
+    fractions = {name: value for name, value in spec.items() if name not in ("column", "by", "seed")}
+    for name, fraction in fractions.items():
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction < 1:
+            raise ConfigError(f"a part is a fraction between 0 and 1, not {fraction!r}", ("split", name))
+    if not fractions or sum(fractions.values()) >= 1:
+        raise ConfigError(f"give parts, say test: 0.2, that leave some of 1 for {TRAIN}", ("split",))
+    by, seed = spec.get("by"), spec.get("seed", 0)
+    words = _words(reader, by, ("split", "by")) if by is not None else [None] * len(reader)
+    groups = [f"alone {i}" if word is None else f"group {word}" for i, word in enumerate(words)]
+    keys, member, sizes = np.unique(np.array(groups), return_inverse=True, return_counts=True)
+    order = np.argsort([hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).hexdigest() for key in keys])
+    # Groups lie on a line in the order of their hashes, each as long as it has samples; its middle decides its part.
+    middle = np.empty(len(keys))
+    middle[order] = (np.cumsum(sizes[order]) - sizes[order] / 2) / len(reader)
+    part = np.searchsorted(np.cumsum(list(fractions.values())), middle, side="right")
+    names = np.array([*fractions, TRAIN])[part][member]
+    for name in (*fractions, TRAIN):
+        if name not in names:
+            raise ConfigError(f"no group fell to {name!r}: {len(keys)} are too few or too unequal", ("split", name))
+    return names
+
+
+def _words(reader: Divisible, column: str, path: tuple[str, ...]) -> list[str | None]:
+    try:
+        return reader.words(column)
+    except ConfigError as error:
+        raise ConfigError(error.message, path) from None

@@ -1,0 +1,176 @@
+"""Samples from the rows of an Arrow table: what manifests and folders have in common."""
+
+from __future__ import annotations
+
+import bisect
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from contrapose.data.columns import encode
+from contrapose.data.failure import raise_if_fatal
+from contrapose.errors import ConfigError, DataError, did_you_mean
+from contrapose.types import Modality, Sample
+
+Columns = Mapping[str, str | Sequence[str] | None]
+"""Which column, or columns, hold a modality; None where the column bears its name."""
+
+
+class TableReader:
+    """Row i of a table is sample i: its cells become data by their modality, its ``meta`` columns become numbers.
+
+    A null cell is a missing modality; one of several columns is missing only if all of its cells are. Cells reach
+    ``Modality.load`` as Python values, lists of numbers as 1-D arrays.
+
+    ``table`` is mapped from ``file`` where there is one: then a pickled reader carries only the file's name.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        modalities: Mapping[str, Modality],
+        columns: Columns,
+        meta: Mapping[str, str] | None,
+        root: Path,
+        digest: str,
+        vocabularies: Mapping[str, Sequence[str]] | None = None,
+        file: Path | None = None,
+    ) -> None:
+        self.root = root
+        self.column_names: list[str] = table.schema.names
+        self.vocabularies: dict[str, list[str]] = {}
+        """What the codes of each coded column of ``meta`` stand for; give them to another reader to keep its codes."""
+        self._table: pa.Table | None = table
+        self._chunks: dict[str, list[pa.Array]] = {}
+        self._starts: list[int] = []
+        self._file = file
+        self._digest = digest
+        self._modalities = dict(modalities)
+        self._columns = {name: self._named(name, spec) for name, spec in columns.items()}
+        self._meta: dict[str, np.ndarray] = {}
+        self._rows = np.arange(len(table), dtype=np.int64)
+        if not len(table):
+            raise DataError(f"{root}: no samples")
+        for name, column in (meta or {}).items():
+            self._require(column, ("meta", name))
+            try:
+                self._meta[name], words = encode(table.column(column), (vocabularies or {}).get(name))
+            except DataError as error:
+                raise ConfigError(f"{column!r}: {error}", ("meta", name)) from None
+            if words is not None:
+                self.vocabularies[name] = words
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, position: int) -> Sample:
+        """The sample at a position, without the modalities that can't be read (`read` tells them)."""
+        sample, failed = self.read(position)
+        for modality, error in failed:
+            raise_if_fatal(error, f"modality {modality!r}")
+        return sample
+
+    def read(self, position: int) -> tuple[Sample, list[tuple[str, Exception]]]:
+        """The sample at a position, and (modality, error) for each that couldn't be read."""
+        row = int(self._rows[position])
+        data: dict[str, Any] = {}
+        failed: list[tuple[str, Exception]] = []
+        for name, columns in self._columns.items():
+            cells = {column: self._cell(column, row) for column in columns}
+            if all(value is None for value in cells.values()):
+                continue
+            try:
+                data[name] = self._modalities[name].load(cells, self.root)
+            except Exception as error:
+                failed.append((name, error))
+        return Sample(row, data, {name: values[row].item() for name, values in self._meta.items()}), failed
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Sample ids (N,) int64: rows of the table, whatever the subset."""
+        return self._rows
+
+    @property
+    def meta(self) -> dict[str, np.dtype]:
+        """The columns of ``Sample.meta`` and their dtypes."""
+        return {name: values.dtype for name, values in self._meta.items()}
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of ``meta``, or else of the table, as numbers (N,) without loading data. Raises `ConfigError`."""
+        if name not in self._meta:
+            self._require(name, ())
+            return encode(self._opened().column(name))[0][self._rows]
+        return self._meta[name][self._rows]
+
+    def words(self, name: str) -> list[str | None]:
+        """A column of ``meta``, or else of the table, as text (N,), which no other rows of the table change."""
+        if name in self._meta:
+            known = self.vocabularies.get(name)
+            values = self.column(name).tolist()
+            if known is not None:
+                return [None if v < 0 else known[v] for v in values]
+            return [None if v == -1 or v != v else str(v) for v in values]
+        self._require(name, ())
+        values = self._opened().column(name).take(pa.array(self._rows)).to_pylist()
+        return [None if v is None else str(v) for v in values]
+
+    def subset(self, positions: Sequence[int] | np.ndarray) -> TableReader:
+        """The samples at these positions, under the same ids."""
+        part = copy.copy(self)
+        part._rows = self._rows[np.asarray(positions, dtype=np.int64)]
+        return part
+
+    def fingerprint(self) -> str:
+        """A digest of the source, of which columns are read, and of the subset: equal for equal data."""
+        said = repr((self._digest, sorted(self._columns.items()), sorted(self._meta)))
+        return hashlib.blake2b(said.encode() + self._rows.tobytes(), digest_size=16).hexdigest()
+
+    def _named(self, modality: str, spec: str | Sequence[str] | None) -> tuple[str, ...]:
+        names = (modality,) if spec is None else (spec,) if isinstance(spec, str) else tuple(spec)
+        for name in names:
+            self._require(name, ("modalities", modality))
+        if modality not in self._modalities:
+            raise ConfigError(f"unknown modality{did_you_mean(modality, self._modalities)}", ("modalities", modality))
+        return names
+
+    def _require(self, column: str, path: tuple[str | int, ...]) -> None:
+        if column not in self.column_names:
+            raise ConfigError(f"the data have no column {column!r}{did_you_mean(column, self.column_names)}", path)
+
+    def _opened(self) -> pa.Table:
+        if self._table is None:
+            assert self._file is not None
+            self._table = map_table(self._file)
+        return self._table
+
+    def _cell(self, column: str, row: int) -> Any:
+        chunks = self._chunks.get(column)
+        if chunks is None:
+            chunked = self._opened().column(column)
+            chunks = self._chunks[column] = chunked.chunks
+            self._starts = np.cumsum([0, *map(len, chunks)]).tolist()
+        chunk = bisect.bisect_right(self._starts, row) - 1
+        cell = chunks[chunk][row - self._starts[chunk]]
+        if isinstance(cell, (pa.ListScalar, pa.FixedSizeListScalar)) and cell.is_valid and _numeric(cell.values.type):
+            return cell.values.to_numpy(zero_copy_only=False)
+        return cell.as_py()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "_chunks": {}}
+        if self._file is not None:
+            state["_table"] = None
+        return state
+
+
+def map_table(file: Path) -> pa.Table:
+    """An Arrow file as a table that stays on disk."""
+    return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+
+
+def _numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)

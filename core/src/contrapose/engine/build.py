@@ -1,0 +1,203 @@
+"""From a config to what a run is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from contrapose.config import Config, build
+from contrapose.data import Loader, make_loader, open_reader, split
+from contrapose.errors import ConfigError, PluginError, did_you_mean
+from contrapose.methods.method import Method
+from contrapose.plugins import registry
+from contrapose.types import Modality, Reader, Sample
+from contrapose.views import ViewPlan
+
+from .device import use_cuda
+from .randomness import reseed
+from .recipe import lay_over
+
+
+class Parts:
+    """A run's modalities, data, view plans and method, each made when it is first asked for.
+
+    ``fitted`` is the state that an earlier ``fit`` left; without it, views are fitted on the training split alone.
+    """
+
+    def __init__(self, config: Config, fitted: dict[str, Any] | None = None) -> None:
+        self.config = config
+        self.run = config.run
+        self._fitted = fitted
+
+    @cached_property
+    def modalities(self) -> dict[str, Modality]:
+        """Every modality that is read or viewed, by name. Raises ``ConfigError`` saying what to install."""
+        paths = {m: ("modalities" if self.run.modalities else "encoders", m) for m in self.columns}
+        for key in self.run.views:
+            paths.setdefault(key.partition(".")[0], ("views", key))
+        return {name: _modality(name, path) for name, path in paths.items()}
+
+    @cached_property
+    def columns(self) -> dict[str, Any]:
+        """The column or columns of each modality that the data have; those with an encoder where ``modalities`` is left out."""
+        columns = dict(self.run.modalities) or dict.fromkeys(self.run.encoders)
+        if not columns:
+            raise ConfigError("is missing: name the data's modalities, each with its column", path=("modalities",))
+        return columns
+
+    @cached_property
+    def splits(self) -> dict[str, Reader]:
+        """The data by split; ``train`` is always there. Raises ``DataError`` or ``ConfigError``."""
+        spec = self.run.split
+        said = spec and ({"column": spec.column} if spec.column else spec.model_dump(exclude={"column"}))
+        return split(self.open(self.run.data), said)
+
+    def open(self, data: Any) -> Reader:
+        """A reader of other data with this run's modalities, meta columns and label codes."""
+        source = self.config.source
+        base = source.parent if source else None
+        vocabularies = (self._fitted or {}).get("vocabularies")
+        return open_reader(data, self.modalities, self.columns, self.run.meta, vocabularies, base, build)
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """The method as plain data, its preset resolved and changed as the config says."""
+        node = self.run.method
+        if isinstance(node, str):
+            node = {"use": node}
+        if not isinstance(node, Mapping):
+            raise ConfigError("expected a method's name, or its branches and terms", path=("method",))
+        if "use" not in node:
+            return dict(node)
+        offered = build("method", node["use"], ("method",)) if isinstance(node["use"], str) else node["use"]
+        if isinstance(offered, Mapping):
+            return lay_over(offered, {k: v for k, v in node.items() if k != "use"})
+        made: dict[str, Any] = build("method", node, ("method",), modalities=list(self.columns))
+        return made
+
+    @cached_property
+    def plan(self) -> ViewPlan:
+        """The views that training makes."""
+        plan = ViewPlan.from_config(self.run.views, self.recipe.get("slots"), build, list(self.columns))
+        self._fit(plan, "views")
+        return plan
+
+    @cached_property
+    def eval_plan(self) -> ViewPlan:
+        """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data."""
+        said = (self.run.evaluate or {}).get("views", {})
+        views = {m: said.get(m) or _eval_view(m) for m in self.columns}
+        plan = ViewPlan.from_config({m: v for m, v in views.items() if v}, None, build, list(self.columns))
+        self._fit(plan, "eval")
+        return plan
+
+    def fitted(self) -> dict[str, Any]:
+        """All that was fitted, for a run folder."""
+        vocabularies = getattr(next(iter(self.splits.values())), "vocabularies", {})
+        return {
+            "views": self.plan.state_dict(),
+            "eval": self.eval_plan.state_dict(),
+            "vocabularies": vocabularies,
+        }
+
+    def make_method(self) -> Method:
+        """The method on the CPU, with weights that are a function of ``train.seed``. Raises ``ConfigError``."""
+        seed = self.run.train.seed
+        with torch.random.fork_rng():
+            reseed(seed, "weights")
+            encoders = {name: _encoder(node, ("encoders", name)) for name, node in self.run.encoders.items()}
+            for modality in self.plan.names.values():
+                if modality not in {e.modality for e in encoders.values()}:
+                    raise _no_encoder(modality)
+            return Method.from_data(self.recipe, encoders, seed=seed)
+
+    def train_loader(self, rank: int = 0, world: int = 1) -> Loader:
+        """Batches of the training views."""
+        t = self.run.train
+        return make_loader(
+            self.splits["train"],
+            self.plan.maker(t.seed),
+            self.modalities,
+            t.batch_size,
+            seed=t.seed,
+            rank=rank,
+            world=world,
+            workers=t.workers,
+            drop_last=t.drop_last,
+            pin_memory=use_cuda(t.device),
+        )
+
+    def eval_loader(self, reader: Reader, batch_size: int) -> Loader:
+        """Batches of a reader's samples in their order, un-augmented."""
+        t = self.run.train
+        return make_loader(
+            reader,
+            self.eval_plan.maker(t.seed),
+            self.modalities,
+            batch_size,
+            workers=t.workers,
+            shuffle=False,
+            drop_last=False,
+            pin_memory=use_cuda(t.device),
+        )
+
+    def _fit(self, plan: ViewPlan, key: str) -> None:
+        if self._fitted is None:
+            plan.fit(_Samples(self.splits["train"]))
+        else:
+            plan.load_state_dict(self._fitted.get(key, {}))
+
+
+class _Samples:
+    """A reader's samples, as often as one iterates."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self.reader[i] for i in range(len(self.reader)))
+
+
+def fingerprint(recipe: Mapping[str, Any], method: nn.Module) -> str:
+    """A digest of what a method is: its data, and the names and shapes of its parameters."""
+    shapes = {name: list(p.shape) for name, p in method.named_parameters()}
+    said = json.dumps([recipe, shapes], sort_keys=True, default=repr)
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def _encoder(node: Any, path: tuple[str, ...]) -> nn.Module:
+    encoder = build("encoder", node, path)
+    if not (isinstance(encoder, nn.Module) and hasattr(encoder, "dims") and hasattr(encoder, "modality")):
+        raise ConfigError(f"{type(encoder).__name__} is no encoder: an nn.Module with 'modality' and 'dims'", path)
+    if path[-1] in {o.spec.name for o in registry().offers("modality")} - {encoder.modality}:
+        raise ConfigError(f"this encoder reads {encoder.modality}, not {path[-1]}", path)
+    return encoder
+
+
+def _no_encoder(modality: str) -> ConfigError:
+    known = ", ".join(o.name for o in registry().offers("encoder") if o.spec.modality == modality)
+    return ConfigError(f"modality {modality!r} has no encoder; add one{f': {known}' if known else ''}", ("encoders",))
+
+
+def _modality(name: str, path: tuple[str, ...]) -> Modality:
+    try:
+        registry().find("modality", name)
+    except PluginError as e:
+        known = {o.spec.name for o in registry().offers("modality")}
+        near = did_you_mean(name, known)
+        if "did you mean" in near or "ambiguous" in str(e) or name in known:
+            raise ConfigError(str(e), path) from e
+        raise ConfigError(f"modality {name!r} is not installed: pip install contrapose-{name}", path) from e
+    made: Modality = build("modality", name, path)
+    return made
+
+
+def _eval_view(modality: str) -> str | None:
+    name = f"{modality}/eval"
+    return name if any(o.name == name for o in registry().offers("view")) else None

@@ -1,0 +1,31 @@
+"""BatchNorm's running statistics without training: so that an untrained network is a fair thing to compare with."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from contrapose.data import Loader
+from contrapose.methods.method import Method
+
+BATCHES = 16
+
+
+def calibrate(method: Method, loader: Loader) -> None:
+    """Set every BatchNorm's statistics to their plain mean over the first ``BATCHES`` training batches; no weight moves."""
+    device = next(method.parameters()).device
+    norms = [m for m in method.modules() if isinstance(m, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [m.momentum for m in norms]
+    for m in norms:
+        m.reset_running_stats()
+        m.momentum = None  # a cumulative mean
+    method.train()
+    with torch.no_grad():
+        for batch in islice(loader, BATCHES):
+            method.encode(batch.to(device, non_blocking=True))
+    for m, momentum in zip(norms, momenta, strict=True):
+        m.momentum = momentum

@@ -1,0 +1,125 @@
+"""The run folder: its resolved config, and who may write into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from contrapose.config import Config
+from contrapose.config.yaml import dump
+from contrapose.errors import CheckpointError, ConfigError, ContraposeError
+
+CHANGEABLE = ("epochs", "steps", "device", "workers", "checkpoint_every", "keep", "threads")
+"""Those keys of ``train`` that may differ when a run is resumed."""
+
+OBJECT = "object: "
+"""What ``config.yaml`` writes for a Python object that was given in a config: this, and its repr."""
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """The config with every default in its place, as plain values: what ``config.yaml`` holds."""
+    run = config.run
+    tree = {name: _plain(getattr(run, name)) for name in type(run).model_fields}
+    if isinstance(run.data, (str, Path)):
+        base = config.source.parent if config.source else Path()
+        near = base / run.data if (base / run.data).exists() else Path(run.data)
+        tree["data"] = str(near.resolve()) if near.exists() else str(run.data)
+    tree["train"]["threads"] = run.train.threads or torch.get_num_threads()
+    return {k: v for k, v in tree.items() if v is not None and k != "out"}
+
+
+def read_config(folder: Path) -> Config:
+    """The config that a run was started with. Raises ``CheckpointError`` where ``folder`` is no run."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise CheckpointError(f"{folder} is no run: it has no config.yaml")
+    return Config.load(file)
+
+
+def require_rebuildable(config: Config) -> None:
+    """Raise ``CheckpointError`` if the run was started with Python objects, which its folder can't hold."""
+    for path, value in _leaves(config.data):
+        if isinstance(value, str) and value.startswith(OBJECT):
+            raise CheckpointError(
+                f"{'.'.join(map(str, path))} of this run is a Python object, {value.removeprefix(OBJECT)}: "
+                "give the config again, as config=..."
+            )
+
+
+def require_same(saved: Config, wanted: Config) -> None:
+    """Raise ``ConfigError`` naming the first key by which ``wanted`` isn't the run that was started as ``saved``."""
+    old, new = dict(_leaves(saved.data)), dict(_leaves(resolved(wanted)))
+    for path in [*new, *old]:
+        if path[0] == "train" and path[1] in CHANGEABLE:
+            continue
+        if old.get(path) != new.get(path):
+            raise ConfigError(
+                f"the run was started with {old.get(path)!r}, not {new.get(path)!r}; a resumed run may change only "
+                f"train.{{{','.join(CHANGEABLE)}}}",
+                path,
+            )
+
+
+def start(folder: Path, config: Config) -> None:
+    """Make ``folder`` the folder of a new run. Raises ``CheckpointError`` if it holds one already, or can't be written."""
+    if (folder / "config.yaml").exists() or (folder / "checkpoints").exists():
+        raise CheckpointError(
+            f"{folder} already holds a run: go on with it by --resume {folder}, or choose another folder by --out"
+        )
+    write_config(folder, resolved(config))
+
+
+def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
+    """Write ``config.yaml``, whole or not at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temp = folder / ".config.yaml.tmp"
+        temp.write_text(dump(dict(tree)), encoding="utf-8")
+        os.replace(temp, folder / "config.yaml")
+    except OSError as e:
+        raise CheckpointError(f"can't write to the run folder {folder}: {e.strerror}") from e
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second process that would train into it; a killed one holds nothing."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no advisory locks
+        yield
+        return
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            raise ContraposeError(f"another process is training into {folder}: wait for it, or choose another --out") from e
+        yield
+
+
+def _plain(tree: Any) -> Any:
+    if isinstance(tree, BaseModel):
+        return {name: _plain(getattr(tree, name)) for name in type(tree).model_fields}
+    if isinstance(tree, Mapping):
+        return {str(k): _plain(v) for k, v in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_plain(v) for v in tree]
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    return str(tree) if isinstance(tree, Path) else f"{OBJECT}{tree!r}"
+
+
+def _leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, (*path, key))
+    elif isinstance(tree, list) and tree:
+        for i, value in enumerate(tree):
+            yield from _leaves(value, (*path, i))
+    else:
+        yield path, tree

@@ -1,0 +1,186 @@
+"""What a run leaves behind as it goes: ``metrics.csv`` (every step), TensorBoard curves, ``skipped.csv``."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from contrapose.errors import ContraposeError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch.utils.tensorboard import SummaryWriter
+
+    from contrapose.methods.score import LossOut
+
+FLUSH_SECONDS = 0.25
+"""How often the scalars of the steps since are read from the device, written and shown: reading waits for the device."""
+
+Row = Mapping[str, float | int]
+
+
+class CsvLog:
+    """A CSV file that grows by rows of equal columns, cut back to ``until`` (a step) when a run resumes."""
+
+    def __init__(self, path: Path, until: int) -> None:
+        self.path = path
+        self.columns: list[str] = []
+        if path.exists():
+            with open(path, newline="") as f:
+                reader = csv.DictReader(f)
+                # A row that was being written when the run was killed lacks its last columns, or their end: it is never kept,
+                # because a checkpoint is only saved once the rows up to it are on disk.
+                rows = [r for r in reader if (r["step"] or "").isdigit() and int(r["step"]) <= until]
+                self.columns = list(reader.fieldnames or []) if rows else []
+            temp = path.with_suffix(".tmp")
+            with open(temp, "w", newline="") as f:
+                if rows:
+                    writer = csv.DictWriter(f, self.columns, extrasaction="ignore", lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(rows)
+            os.replace(temp, path)
+        self.file = open(path, "a", newline="")  # noqa: SIM115 (open as long as the run)
+
+    def write(self, rows: list[Row]) -> None:
+        """Append ``rows``; the first row ever names the columns."""
+        fresh = not self.columns
+        if fresh:
+            self.columns = list(rows[0])
+        writer = csv.DictWriter(self.file, self.columns, restval="", extrasaction="ignore", lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+        self.file.flush()
+
+    def sync(self) -> None:
+        """Wait until the rows are on disk."""
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+class Metrics:
+    """Collects each step's scalars on their device and reads them four times a second, so that no step waits for a log."""
+
+    def __init__(
+        self, run: Path | None, until: int, accelerator: Accelerator, show: Callable[[list[Row]], None]
+    ) -> None:
+        """Log into the folder ``run`` (None: nowhere), going on after step ``until``."""
+        self.csv = CsvLog(run / "metrics.csv", until) if run else None
+        self.board = _board(run / "tensorboard", until) if run else None
+        self.accelerator = accelerator
+        self.show = show
+        self.pending: list[tuple[Row, Tensor, Tensor]] = []
+        self.names: list[str] = []
+        self.last = time.monotonic()
+
+    def add(self, at: Row, out: LossOut, samples: Tensor) -> None:
+        """Note a step: ``at`` (step, epoch, lr), and the loss and its terms, for ``samples`` (B,). Means over processes."""
+        self.names = ["loss", *(f"loss/{term}" for term in out.terms)]
+        with torch.no_grad():
+            scalars = torch.stack([out.loss, *(t.to(out.loss) for t in out.terms.values())])
+        if self.accelerator.num_processes > 1:
+            scalars = self.accelerator.reduce(scalars, "mean")
+        self.pending.append((at, scalars, samples))
+        if time.monotonic() - self.last > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write and show what is pending.
+
+        Raises:
+            ContraposeError: a loss is not finite; names the first such step, its term and its samples.
+        """
+        self.last = time.monotonic()
+        if not self.pending:
+            return
+        values = torch.stack([p[1] for p in self.pending]).tolist()
+        rows: list[Row] = [
+            {**at, **dict(zip(self.names, v, strict=True))} for (at, _, _), v in zip(self.pending, values, strict=True)
+        ]
+        samples = [s for _, _, s in self.pending]
+        self.pending.clear()
+        if self.csv is not None:
+            self.csv.write(rows)
+        for row, ids in zip(rows, samples, strict=True):
+            _refuse_non_finite(row, self.names, ids)
+        if self.board is not None:
+            for name, value in rows[-1].items():
+                if name != "step":
+                    self.board.add_scalar(name, value, int(rows[-1]["step"]))
+        self.show(rows)
+
+    def sync(self) -> None:
+        """Flush, and wait until ``metrics.csv`` is on disk: done before a checkpoint, so that it never runs ahead."""
+        self.flush()
+        if self.csv is not None:
+            self.csv.sync()
+
+    def close(self) -> None:
+        """Close the files; what is pending is not written."""
+        if self.csv is not None:
+            self.csv.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def _board(folder: Path, until: int) -> SummaryWriter | None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:  # a broken tensorboard is no reason not to train: metrics.csv has everything
+        return None
+    return SummaryWriter(str(folder), purge_step=until + 1)
+
+
+def _refuse_non_finite(row: Row, names: Iterable[str], samples: Tensor) -> None:
+    wrong = [n for n in names if not math.isfinite(row[n])]
+    if not wrong:
+        return
+    term = next((n.removeprefix("loss/") for n in wrong if n.startswith("loss/")), None)
+    what = f"term {term!r} of the loss is" if term else "the loss is"
+    ids = samples.tolist()
+    shown = ", ".join(map(str, ids[:16])) + (f", … ({len(ids)} in all)" if len(ids) > 16 else "")
+    raise ContraposeError(
+        f"{what} {row[wrong[0]]} at step {row['step']}, samples {shown}: lower train.lr, set train.clip, or look at these samples"
+    )
+
+
+class Skipped:
+    """``skipped.csv``: each (sample, modality, reason) that could not be read, once, whatever the number of epochs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seen: set[tuple[int, str, str]] = set()
+        if path.exists():
+            with open(path, newline="") as f:
+                self.seen = {(int(r["sample"]), r["modality"], r["reason"]) for r in csv.DictReader(f)}
+
+    def add(self, skipped: Iterable[tuple[int, str, str]]) -> None:
+        """Note what a batch skipped."""
+        fresh = [s for s in dict.fromkeys(skipped) if s not in self.seen]
+        if not fresh:
+            return
+        self.seen.update(fresh)
+        new_file = not self.path.exists()
+        with open(self.path, "a", newline="") as f:
+            writer = csv.writer(f, lineterminator="\n")
+            if new_file:
+                writer.writerow(["sample", "modality", "reason"])
+            writer.writerows(fresh)
+
+    def summary(self) -> str:
+        """One line for the end of the run; empty where nothing was skipped."""
+        if not self.seen:
+            return ""
+        samples = len({s for s, _, _ in self.seen})
+        return f"skipped {len(self.seen)} unreadable item(s) of {samples} sample(s): see {self.path}"

@@ -1,0 +1,41 @@
+"""Global randomness as a pure function of where a run stands, so that a checkpoint needs no generator state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from contrapose.types import ident
+
+
+def reseed(seed: int, stage: str, *position: int) -> None:
+    """Seed torch's global generators from (seed, stage, position): dropout in step 7 is the same however the run got there.
+
+    ``stage`` ("step", "epoch", ...) keeps equal positions of different things apart; ``position`` is any of step, rank, epoch.
+    """
+    state = np.random.SeedSequence([seed, ident(stage), *position]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))
+
+
+@contextmanager
+def reproducible(deterministic: bool, threads: int | None) -> Iterator[None]:
+    """Deterministic kernels, where torch has them, and a fixed number of threads; both as before on leaving."""
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_num_threads(),
+    )
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is free to sum in any order
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_num_threads(before[2])

@@ -1,0 +1,232 @@
+"""``train`` and ``load``: from a config, or a run folder, to a ``Run``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch import nn
+
+from contrapose.config import Config
+from contrapose.errors import CheckpointError, ConfigError
+from contrapose.methods.method import Method
+from contrapose.plugins import registry
+from contrapose.types import Batch, Reader, Rows
+
+from . import checkpoint, folder
+from .build import Parts, fingerprint
+from .calibrate import calibrate
+from .checkpoint import Checkpoint
+from .device import accelerator_for, use_cuda
+from .embed import Embeddings, Head, embed, table
+from .fitted import load_fitted, save_fitted
+from .recipe import with_recipe
+from .train import Feed, fit
+
+Source = str | Path | Mapping[str, Any] | Config
+
+
+def train(
+    config: Source | None = None,
+    *,
+    set: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    resume: str | Path | None = None,
+    out: str | Path | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Pretrain by ``config``, or go on with a run, and return it.
+
+    Args:
+        config: a YAML file, or the same as a dict, whose values may be component objects. May be left out to resume.
+        set: overrides, ``"train.lr=3e-4"``.
+        plugins: Python files whose components are offered too.
+        resume: a run folder to go on from, at its last whole checkpoint.
+        out: the run folder; by default the config's ``out``, or ``runs/<config's name>``.
+        quiet: print nothing.
+
+    Raises:
+        ConfigError: the config can't be used, or isn't that of the run to resume.
+        DataError: the data can't be read.
+        CheckpointError: the folder holds another run, or a checkpoint can't be read or saved.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint is saved.
+        ContraposeError: a loss is not finite.
+    """
+    for file in plugins:
+        registry().load_file(file)
+    console = Console(quiet=quiet)
+    if resume is not None:
+        return _resume(Path(resume), None if config is None else _open(config, set), set, console, quiet)
+    if config is None:
+        raise ConfigError("give a config, or the run to resume")
+    wanted = _open(config, set)
+    where = Path(out or wanted.run.out or Path("runs") / (wanted.source.stem if wanted.source else "run"))
+    accelerator = accelerator_for(wanted.run.train)
+    parts = Parts(wanted)
+    method = parts.make_method()  # whatever is wrong with the config is said before a folder is made
+    with accelerator.local_main_process_first():
+        if accelerator.is_main_process:
+            folder.start(where, wanted)
+            save_fitted(where, parts.fitted())
+    _fit(where, parts, method, accelerator, None, console, quiet)
+    return Run(where, parts, method)
+
+
+def load(path: str | Path, config: Source | None = None) -> Run:
+    """The run in a folder, with the weights of its last whole checkpoint.
+
+    ``config`` is needed only where the run was started from Python with objects, which a folder can't hold.
+
+    Raises:
+        CheckpointError: it is no run, or its checkpoint is damaged or of another method.
+    """
+    where = Path(path)
+    saved = folder.read_config(where)
+    if config is None:
+        folder.require_rebuildable(saved)
+    parts = Parts(saved if config is None else _open(config, ()), load_fitted(where))
+    return Run(where, parts)
+
+
+class Run:
+    """A trained run: its folder ``dir``, its ``config``, and its ``method`` with the last checkpoint's weights."""
+
+    def __init__(self, dir: Path, parts: Parts, method: Method | None = None) -> None:
+        self.dir = dir
+        self.parts = parts
+        if method is not None:
+            self.method = method
+
+    @property
+    def config(self) -> Config:
+        """What it was trained by, all defaults in their places."""
+        return self.parts.config
+
+    @cached_property
+    def method(self) -> Method:
+        """The method in eval mode, on the GPU where ``train.device`` allows and there is one."""
+        method = self.parts.make_method()
+        last = checkpoint.newest(self.dir / "checkpoints", Console(stderr=True).print)
+        _require_own(last, self.parts, method)
+        method.load_state_dict(last.tensors("model"))
+        return method.to(_device(self.config)).eval()
+
+    def reader(self, split: str = "train") -> Reader:
+        """A split of the data that the run was trained on. Raises ``DataError``."""
+        splits = self.parts.splits
+        if split not in splits:
+            raise ConfigError(f"the data have no split {split!r}; there is {', '.join(splits)}")
+        return splits[split]
+
+    def encoder(self, modality: str) -> nn.Module:
+        """A modality's encoder, a plain module in eval mode that gives its taps: ``{"pooled": (n, D), ...}``."""
+        encoders = self.method.encoders
+        if modality not in encoders:
+            raise ConfigError(f"the run has no encoder of {modality!r}; there is {', '.join(encoders)}")
+        return encoders[modality].eval()
+
+    def embed(
+        self,
+        data: Reader | str | Path = "test",
+        modality: str | None = None,
+        head: Head = "projected",
+        batch_size: int = 256,
+    ) -> dict[str, Embeddings]:
+        """Embed data without augmentation: each modality's ``evaluate.views``, else its plugin's ``eval`` view, else as it is.
+
+        Args:
+            data: a split's name, a dataset's path, or a reader.
+            modality: this one alone; by default each that the data have.
+            head: ``projected``, the space of the loss, or ``pooled``, the encoder's own features.
+            batch_size: samples at a time.
+
+        Returns:
+            ``Embeddings`` by modality.
+        """
+        if isinstance(data, str) and data in self.parts.splits:
+            reader = self.parts.splits[data]
+        else:
+            reader = self.parts.open(data) if isinstance(data, (str, Path)) else data
+        loader = self.parts.eval_loader(reader, batch_size)
+        found = embed(self.method, loader, head)
+        if modality is None:
+            return found
+        if modality not in found:
+            raise ConfigError(f"no embedding of {modality!r}; there is {', '.join(found) or 'none'}")
+        return {modality: found[modality]}
+
+    def untrained(self) -> Run:
+        """This run before its first step: the same initial weights, with BatchNorm's statistics settled on the training split."""
+        method = self.parts.make_method().to(_device(self.config))
+        calibrate(method, self.parts.train_loader())
+        return Run(self.dir, self.parts, method.eval())
+
+
+def _open(config: Source, overrides: Sequence[str]) -> Config:
+    opened = Config.load(config, overrides) if isinstance(config, (str, Path)) else Config.of(config, overrides)
+    return with_recipe(opened)
+
+
+def _resume(where: Path, config: Config | None, overrides: Sequence[str], console: Console, quiet: bool) -> Run:
+    saved = folder.read_config(where)
+    if config is None:
+        folder.require_rebuildable(saved)
+        config = Config.of(saved, overrides)
+    folder.require_same(saved, config)
+    accelerator = accelerator_for(config.run.train)
+    parts = Parts(config, load_fitted(where))
+    method = parts.make_method()
+    last = None
+    if any((where / "checkpoints").glob("step-*")):
+        last = checkpoint.newest(where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False))
+        _require_own(last, parts, method)
+        console.print(f"resuming {where} after step {last.step}", highlight=False)
+    else:
+        console.print(f"{where} has no checkpoint yet: starting from its beginning", highlight=False)
+    if accelerator.is_main_process:
+        folder.write_config(where, folder.resolved(config))
+    _fit(where, parts, method, accelerator, last, console, quiet)
+    return Run(where, parts, method)
+
+
+def _fit(
+    where: Path,
+    parts: Parts,
+    method: Method,
+    accelerator: Accelerator,
+    last: Checkpoint | None,
+    console: Console,
+    quiet: bool,
+) -> None:
+    loader = parts.train_loader(accelerator.process_index, accelerator.num_processes)
+
+    def batches(epoch: int, start: int) -> Iterable[Batch]:
+        loader.set_epoch(epoch, start)
+        return loader
+
+    def embed_train(ref: str) -> Rows:
+        return table(method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size), ref)
+
+    identity = {
+        "fingerprint": fingerprint(parts.recipe, method),
+        "processes": accelerator.num_processes,
+        "versions": {name: version(name) for name in ("contrapose", "torch")},
+    }
+    feed = Feed(batches, len(loader), embed_train)
+    with folder.only_writer(where):
+        fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
+
+
+def _require_own(last: Checkpoint, parts: Parts, method: Method) -> None:
+    if last.state.get("fingerprint") != fingerprint(parts.recipe, method):
+        raise CheckpointError(f"{last.path} is of another method, or of other encoders, than this run's config says")
+
+
+def _device(config: Config) -> torch.device:
+    return torch.device("cuda" if use_cuda(config.run.train.device) else "cpu")

@@ -1,0 +1,194 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+
+from contrapose.types import Batch, Rows
+
+from . import checkpoint
+from .checkpoint import Checkpoint
+from .estimate import rehearse
+from .logs import Metrics, Skipped
+from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
+from .progress import ProgressLine
+from .randomness import reproducible, reseed
+from .schedule import lr_factor
+from .stop import Interrupted, StopRequest
+
+if TYPE_CHECKING:
+    from contrapose.config.schema import TrainConfig
+    from contrapose.methods.method import Method
+    from contrapose.methods.score import LossOut
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What the loop is fed.
+
+    ``batches(epoch, start)`` yields the batches of an epoch from the one numbered ``start`` on; ``embed(ref)`` is a table of the
+    method over the whole training set (what ``method.epoch`` asks for).
+    """
+
+    batches: Callable[[int, int], Iterable[Batch]]
+    steps_per_epoch: int
+    embed: Callable[[str], Rows]
+
+
+def train_step(
+    model: torch.nn.Module,
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    accelerator: Accelerator,
+    clip: float | None = None,
+) -> LossOut:
+    """One optimiser step on a batch that lies on the device. ``model`` is ``method``, or what wraps it under DDP."""
+    out: LossOut = model(batch)
+    accelerator.backward(out.loss)
+    for p in method.frozen():
+        p.grad = None
+    if clip is not None:
+        accelerator.clip_grad_norm_(method.parameters(), clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    method.advance()
+    return out
+
+
+def fit(
+    method: Method,
+    feed: Feed,
+    train: TrainConfig,
+    folder: Path,
+    accelerator: Accelerator,
+    console: Console,
+    *,
+    identity: dict[str, Any],
+    resume: Checkpoint | None = None,
+    quiet: bool = False,
+) -> None:
+    """Train ``method`` in place, logging and saving into the run's ``folder``.
+
+    Args:
+        method: the method; its forward is its loss.
+        feed: the batches.
+        train: the config's ``train`` section.
+        folder: the run folder.
+        accelerator: device, precision and processes.
+        console: where a person looks.
+        identity: what each checkpoint's ``state.json`` says of the run (fingerprint, versions).
+        resume: the checkpoint to go on from.
+        quiet: show nothing.
+
+    Raises:
+        ContraposeError: a loss is not finite.
+        CheckpointError: a checkpoint can't be saved.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint is saved.
+    """
+    per_epoch = feed.steps_per_epoch
+    steps = train.steps or train.epochs * per_epoch
+    epochs = steps / per_epoch
+    step = 0
+    if resume is not None:
+        step = resume.step
+        method.load_state_dict(resume.tensors("model"))  # on the CPU still: sources take their shapes from what they load
+    method.to(accelerator.device)
+    method.clock.start(per_epoch, epochs)
+    optimizer = make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
+    if resume is not None:
+        load_optimizer_tensors(optimizer, method, resume.tensors("optimizer"))
+    model = accelerator.prepare_model(method)
+
+    main, rank = accelerator.is_main_process, accelerator.process_index
+    line = ProgressLine(console, step, steps, per_epoch, train.batch_size, quiet or not main)
+    metrics = Metrics(folder if main else None, step, accelerator, line.show)
+    skipped = Skipped(folder / ("skipped.csv" if main else f"skipped.rank{rank}.csv"))
+
+    def save() -> None:
+        metrics.sync()
+        if main:
+            parts = {"model": method.state_dict(), "optimizer": optimizer_tensors(optimizer, method)}
+            checkpoint.save(folder / "checkpoints", parts, {**identity, "step": step}, train.keep)
+        accelerator.wait_for_everyone()
+
+    told = quiet
+    try:
+        with StopRequest() as stop, reproducible(train.deterministic, train.threads):
+            while step < steps:
+                epoch, done = divmod(step, per_epoch)
+                if done == 0 and method.needs_epoch:
+                    reseed(train.seed, "epoch", epoch)
+                    method.epoch(feed.embed)
+                model.train()
+                batches = iter(feed.batches(epoch, done))
+                if not told:
+                    batches = _tell(batches, model, method, accelerator, steps - step, console)
+                    told = True
+                for batch in batches:
+                    factor = lr_factor(
+                        train.schedule, step, steps_per_epoch=per_epoch, epochs=epochs, warmup=train.warmup
+                    )
+                    set_lr(optimizer, factor)
+                    reseed(train.seed, "step", step, rank)
+                    on_device = batch.to(accelerator.device, non_blocking=True)
+                    out = train_step(model, method, optimizer, on_device, accelerator, train.clip)
+                    step += 1
+                    metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, batch.sample)
+                    skipped.add(batch.skipped)
+                    stopping = _agreed(stop, step, accelerator)
+                    if step == steps or stopping or step % (train.checkpoint_every or per_epoch) == 0:
+                        save()
+                    if stopping and step < steps:
+                        raise Interrupted(
+                            f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}", stop.signum
+                        )
+                    if step == steps:
+                        break
+    finally:
+        metrics.close()
+        line.close()
+        accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        method.eval()
+    if main and (summary := skipped.summary()):
+        console.print(summary, highlight=False)
+
+
+def _agreed(stop: StopRequest, step: int, accelerator: Accelerator) -> bool:
+    """Whether to stop now. Processes learn of a signal at different steps, so several of them agree on one every ten."""
+    if accelerator.num_processes == 1:
+        return stop.signum is not None
+    if step % 10:
+        return False
+    if stop.signum is not None:
+        accelerator.set_trigger()
+    return accelerator.check_trigger()
+
+
+def _tell(
+    batches: Iterable[Batch],
+    model: torch.nn.Module,
+    method: Method,
+    accelerator: Accelerator,
+    steps: int,
+    console: Console,
+) -> Iterable[Batch]:
+    """Print what the run will cost, by a rehearsal on the first batch; give the batches back, that one included."""
+    began = time.perf_counter()
+    batches = iter(batches)
+    first = next(batches)
+    waited = time.perf_counter() - began
+    on_device = first.to(accelerator.device)
+    estimate = rehearse(method, lambda: model(on_device).loss, accelerator.device, steps, waited)
+    if accelerator.is_main_process:
+        console.print(str(estimate), highlight=False)
+    return chain([first], batches)

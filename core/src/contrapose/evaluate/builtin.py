@@ -1,0 +1,112 @@
+"""The core's evaluators: each turns a model's embeddings into scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+
+import numpy as np
+
+from contrapose.evaluate import geometry as shape
+from contrapose.evaluate.knn import knn
+from contrapose.evaluate.linear import probe
+from contrapose.evaluate.retrieval import ranks
+from contrapose.evaluate.scores import Embedded, Score, Table
+
+RECALLS = (1, 5, 10)
+
+Classifier = Callable[[Table, np.ndarray, Table], tuple[np.ndarray, str]]
+"""(labelled train rows, their classes, rows to classify) to the classes predicted, and a remark on the fit."""
+
+
+def retrieval(embedded: Embedded) -> list[Score]:
+    """R@1, R@5, R@10 and median rank from each modality to each other; the gallery is every row that has both."""
+    scores = []
+    for a, b, x, y in _pairs(embedded):
+        for name, queries, gallery in ((f"{a} → {b}", x, y), (f"{b} → {a}", y, x)):
+            found = ranks(queries.z, gallery.z, queries.ids, gallery.ids)
+            scores += [
+                Score(f"R@{k}", name, found.recall(k), queries, chance=found.chance(k), percent=True) for k in RECALLS
+            ]
+            rank = found.rank()
+            scores.append(
+                Score(
+                    "median rank", name, rank, queries, "median", found.chance_rank(), "low", note=f"of {found.gallery}"
+                )
+            )
+    return scores
+
+
+def geometry(embedded: Embedded) -> list[Score]:
+    """Effective rank and uniformity of each modality; alignment and modality gap of each pair."""
+    scores = []
+    for modality, table in embedded.tables(embedded.split, "projected").items():
+        most = min(table.z.shape)
+        rank = shape.effective_rank(table.z)
+        scores.append(Score("effective rank", modality, rank, better=None, note=f"of at most {most}"))
+        scores.append(Score("uniformity", modality, shape.uniformity(table.z), better=None))
+    for a, b, x, y in _pairs(embedded):
+        distances = shape.alignment(x.z, y.z).double().numpy()
+        scores.append(Score("alignment", f"{a} – {b}", distances, x, better=None))
+        scores.append(Score("modality gap", f"{a} – {b}", shape.modality_gap(x.z, y.z), better=None))
+    return scores
+
+
+def nearest_neighbours(embedded: Embedded) -> list[Score]:
+    """Top-1 accuracy of weighted cosine 20-NN on the encoder's features."""
+    return _accuracies(embedded, "kNN", lambda train, labels, test: (knn(train.z, labels, test.z), ""))
+
+
+def linear_probe(embedded: Embedded) -> list[Score]:
+    """Top-1 accuracy of logistic regression on the encoder's features."""
+
+    def classify(train: Table, labels: np.ndarray, test: Table) -> tuple[np.ndarray, str]:
+        fit = probe("linear", train.z.numpy(), labels, test.z.numpy(), train.groups, embedded.seed)
+        return fit.predicted, f"C={fit.C:g} by {fit.folds} folds of train"
+
+    return _accuracies(embedded, "linear probe", classify)
+
+
+def linear_svm(embedded: Embedded) -> list[Score]:
+    """Top-1 accuracy of a linear support vector machine on the encoder's features."""
+
+    def classify(train: Table, labels: np.ndarray, test: Table) -> tuple[np.ndarray, str]:
+        fit = probe("svm", train.z.numpy(), labels, test.z.numpy(), train.groups, embedded.seed)
+        return fit.predicted, f"C={fit.C:g} by {fit.folds} folds of train"
+
+    return _accuracies(embedded, "linear SVM", classify)
+
+
+def _pairs(embedded: Embedded) -> Iterator[tuple[str, str, Table, Table]]:
+    """Each pair of modalities in one space, with the rows that have both, in the same order."""
+    tables = embedded.tables(embedded.split, "projected")
+    for (a, x), (b, y) in combinations(tables.items(), 2):
+        shared = np.intersect1d(x.ids, y.ids)
+        if x.z.shape[1] == y.z.shape[1] and len(shared):
+            yield a, b, x.take(np.isin(x.ids, shared)), y.take(np.isin(y.ids, shared))
+
+
+def _accuracies(embedded: Embedded, metric: str, classify: Classifier) -> list[Score]:
+    """A score per modality whose train rows have two classes or more; chance is the train split's commonest class."""
+    scores = []
+    tables = embedded.tables("train", "pooled")
+    if all(table.labels is None for table in tables.values()):
+        return []
+    for modality, train in tables.items():
+        test = embedded.tables(embedded.split, "pooled").get(modality)
+        if test is None or train.labels is None or test.labels is None:
+            continue
+        train, test = train.take(~np.isnan(train.labels)), test.take(~np.isnan(test.labels))
+        assert train.labels is not None
+        assert test.labels is not None
+        classes, counts = np.unique(train.labels, return_counts=True)
+        if len(classes) < 2 or not len(test):
+            continue
+        predicted, note = classify(train, train.labels, test)
+        unseen = int((~np.isin(test.labels, classes)).sum())
+        if unseen:
+            note = f"{note}; " * bool(note) + f"{unseen} rows of classes that train lacks count as wrong"
+        majority = float((test.labels == classes[counts.argmax()]).mean())
+        right = (predicted == test.labels).astype(float)
+        scores.append(Score(metric, modality, right, test, chance=majority, percent=True, note=note))
+    return scores

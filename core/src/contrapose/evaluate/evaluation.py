@@ -1,0 +1,153 @@
+"""The outcome of an evaluation: numbers with their intervals, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from contrapose.evaluate.scores import Embedded
+
+WIDTHS = {"": 14, "value": 6, "95 %": 14, "chance": 6, "untrained": 9, "gain": 6, "95 % ": 14}
+"""Columns of the table; with a space between them they make 75 characters."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score of the trained model beside the untrained one; None is what there isn't.
+
+    ``interval`` and ``gain_interval`` are 95 % bootstrap intervals over groups, the latter of the paired difference
+    ``gain = value - untrained``. ``queries`` and ``groups`` count what was resampled.
+    """
+
+    evaluator: str
+    metric: str
+    of: str
+    value: float
+    interval: tuple[float, float] | None = None
+    chance: float | None = None
+    untrained: float | None = None
+    gain: float | None = None
+    gain_interval: tuple[float, float] | None = None
+    queries: int | None = None
+    groups: int | None = None
+    better: Literal["high", "low"] | None = None
+    percent: bool = False
+    note: str = ""
+
+    @property
+    def improved(self) -> bool | None:
+        """Whether training helped (True) or hurt (False) beyond the interval; None where that can't be said."""
+        if self.gain_interval is None or self.better is None:
+            return None
+        low, high = self.gain_interval if self.better == "high" else (-self.gain_interval[1], -self.gain_interval[0])
+        return True if low > 0 else False if high < 0 else None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every row of an evaluation, with what is needed to make it again, and the embeddings that it scored."""
+
+    rows: list[Row]
+    split: str
+    seed: int
+    draws: int
+    embedded: Embedded
+
+    def row(self, metric: str, of: str) -> Row:
+        """The row of a metric and a modality or direction (``row("R@10", "a → b")``). Raises ``KeyError``."""
+        for row in self.rows:
+            if (row.metric, row.of) == (metric, of):
+                return row
+        raise KeyError(f"no {metric!r} of {of!r}; there is {', '.join(f'{r.metric} of {r.of}' for r in self.rows)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a number that isn't finite becomes None."""
+        plain: dict[str, Any] = _finite(
+            {
+                "split": self.split,
+                "seed": self.seed,
+                "draws": self.draws,
+                "sizes": self.embedded.sizes,
+                "rows": [asdict(row) for row in self.rows],
+            }
+        )
+        return plain
+
+    def save(self, path: Path) -> Path:
+        """Write the JSON file."""
+        path.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return path
+
+    def __rich__(self) -> Group:
+        parts: list[Any] = []
+        for of, rows in groupby(sorted(self.rows, key=lambda r: self._order.index(r.of)), key=lambda r: r.of):
+            parts += [Text(), *self._section(of, list(rows))]
+        return Group(*parts, Text(), *(Text(line, style="dim") for line in self._footnotes()))
+
+    @property
+    def _order(self) -> list[str]:
+        return list(dict.fromkeys(row.of for row in self.rows))
+
+    def _section(self, of: str, rows: list[Row]) -> Iterator[Any]:
+        counts = [row for row in rows if row.queries]
+        title = Text(of, style="bold")
+        if counts:
+            most = max(counts, key=lambda r: r.queries or 0)
+            groups = f" in {most.groups:,} groups" if most.groups != most.queries else ""
+            title.append(f"  {most.queries:,} {self.split} rows{groups}", style="dim")
+        yield title
+        trained_only = all(row.untrained is None for row in rows)
+        columns = list(WIDTHS)[: 4 if trained_only else None]
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        for i, name in enumerate(columns):
+            table.add_column(name, width=WIDTHS[name], justify="right" if i else "left", no_wrap=True)
+        for row in rows:
+            gain_style = {True: "green", False: "red", None: "dim"}[row.improved]
+            cells = [
+                Text(row.metric),
+                Text(_number(row.value, row.percent), style="bold"),
+                Text(_range(row.interval, row.percent), style="dim"),
+                Text(_number(row.chance, row.percent)),
+                Text(_number(row.untrained, row.percent)),
+                Text(_number(row.gain, row.percent, sign=True), style=gain_style),
+                Text(_range(row.gain_interval, row.percent, sign=True), style=gain_style),
+            ]
+            table.add_row(*cells[: len(columns)])
+        yield table
+
+    def _footnotes(self) -> Iterator[str]:
+        yield "R@k and accuracies in %. 95 %: bootstrap over groups; of the gain, paired by query."
+        yield "chance: k / gallery for R@k; the train split's commonest class for accuracies."
+        for row in self.rows:
+            if "count as wrong" in row.note:
+                yield f"{row.metric} of {row.of}: {row.note.rpartition('; ')[2]}."
+
+
+def _number(value: float | None, percent: bool, sign: bool = False) -> str:
+    if value is None or not math.isfinite(value):
+        return ""
+    plus = "+" if sign else ""
+    if percent:
+        return f"{100 * value:{plus}.1f}"
+    return f"{value:{plus}.0f}" if abs(value) >= 999.5 else f"{value:{plus}.3g}"
+
+
+def _range(ends: tuple[float, float] | None, percent: bool, sign: bool = False) -> str:
+    return "" if ends is None else f"[{_number(ends[0], percent, sign)}, {_number(ends[1], percent, sign)}]"
+
+
+def _finite(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {k: _finite(v) for k, v in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_finite(v) for v in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree

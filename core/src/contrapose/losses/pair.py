@@ -1,0 +1,155 @@
+"""Pair losses as streams: what each adds up over the keys of an anchor, and what it makes of the sums.
+
+A pair loss never sees the whole Q x K matrix. ``parts`` says which reductions over the keys it needs, ``pair_loss`` runs
+them over one tile or many and joins the tiles exactly (a running maximum for log-sums), ``finish`` turns them into a number per
+anchor. The dense loss is the case of one tile a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from contrapose.types import Pairs, Rows
+
+Part = tuple[Literal["sum", "lse"], Tensor, Tensor]
+"""(how to reduce, values (q, k), weights (q, k) >= 0): ``sum_k w v`` or ``log sum_k w exp v``, where weight 0 leaves out."""
+
+LOWEST = -1e30
+"""Stands for the maximum of no value at all: finite, so that a difference of two never gives NaN."""
+
+
+class Plan(Protocol):
+    """A relation, ready to say of any tile how its anchors stand to its keys."""
+
+    def tile(self, block: int, i: slice, j: slice) -> Pairs:
+        """The pairs of anchors ``i`` with keys ``j`` of key block ``block``."""
+
+
+class PairLoss:
+    """Base of losses over pairs. ``passes`` is 2 where the second needs the sums of the first."""
+
+    passes = 1
+
+    def parts(self, logits: Tensor, pairs: Pairs, seen: dict[str, Tensor] | None) -> dict[str, Part]:
+        """The reductions over the keys that this pass needs. ``seen`` (q,) holds the first pass's in the second."""
+        raise NotImplementedError
+
+    def finish(self, acc: dict[str, Tensor], scale: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Loss (Q,) per anchor, and whether it has one (Q,) bool. ``scale`` is 1/tau."""
+        raise NotImplementedError
+
+
+class Block:
+    """The anchors and keys of one key block, normalised already, and the logits between them."""
+
+    def __init__(
+        self,
+        q: Tensor,
+        keys: Rows,
+        similarity: Callable[[Tensor, Tensor, bool], Tensor],
+        scale: Tensor | float,
+        bias: Tensor | float | None,
+    ) -> None:
+        self.q, self.keys, self.similarity, self.scale, self.bias = q, keys, similarity, scale, bias
+
+    @property
+    def width(self) -> int:
+        """How many keys each anchor has here."""
+        return self.keys.z.shape[1] if self.keys.private else len(self.keys)
+
+    def logits(self, i: slice, j: slice) -> Tensor:
+        """(q, k) logits of a tile."""
+        k = self.keys
+        s = self.similarity(self.q[i], k.z[i, j] if k.private else k.z[j], k.private)
+        s = s * self.scale if k.tau is None else s / k.tau[j]
+        if k.bias is not None:
+            s = s + k.bias[j]
+        return s if self.bias is None else s + self.bias
+
+
+def pair_loss(
+    blocks: Sequence[Block], plan: Plan, loss: PairLoss, scale: Tensor | float, tile: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Loss (Q,) and weight (Q,) of every anchor over all blocks of keys.
+
+    With ``tile`` the pairs are visited in squares of that side, each recomputed in the backward pass, so that memory is
+    O((Q + K) D + tile^2) instead of O(Q K).
+    """
+    count = blocks[0].q.shape[0]
+    done = [_anchors(blocks, plan, loss, scale, i, tile) for i in _slices(count, tile)]
+    if not done:
+        nothing = blocks[0].q.new_zeros(0)
+        return nothing, nothing
+    return torch.cat([v for v, _ in done]), torch.cat([w for _, w in done])
+
+
+def _anchors(
+    blocks: Sequence[Block], plan: Plan, loss: PairLoss, scale: Tensor | float, i: slice, tile: int | None
+) -> tuple[Tensor, Tensor]:
+    n = blocks[0].q[i].shape[0]
+    first = blocks[0].q.new_zeros(n)
+    seen: dict[str, Tensor] | None = None
+    row: Tensor | None = None
+    for _ in range(loss.passes):
+        sums: dict[str, Tensor] = {}
+        tops: dict[str, Tensor] = {}
+        for b, block in enumerate(blocks):
+            for j in _slices(block.width, tile):
+                names: list[str] = []
+
+                def visit(b: int = b, block: Block = block, j: slice = j, names: list[str] = names) -> list[Tensor]:
+                    pairs = plan.tile(b, i, j)
+                    parts = loss.parts(block.logits(i, j), pairs, seen)
+                    names[:] = [*parts]
+                    out = [x for part in parts.values() for x in _reduce(*part)]
+                    return out if pairs.row is None else [*out, pairs.row]
+
+                out = checkpoint(visit, use_reentrant=False) if tile else visit()
+                for name, top, total in zip(names, out[0::2], out[1::2], strict=False):
+                    _join(sums, tops, name, top, total)
+                if len(out) > 2 * len(names):
+                    row = out[-1]
+        seen = {**(seen or {}), **{k: _result(s, tops[k]) for k, s in sums.items()}}
+    if not seen:
+        return first, first
+    value, valid = loss.finish(seen, scale)
+    weight = valid.to(value.dtype) if row is None else torch.where(valid, row, torch.zeros_like(row))
+    return value, weight
+
+
+def _reduce(how: str, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(maximum, sum): the maximum is NaN for plain sums, which need none."""
+    if how == "sum":
+        return torch.full_like(value[:, 0], torch.nan), (weight * value).sum(-1)
+    kept = torch.where(weight > 0, value, -torch.inf)
+    top = kept.amax(-1).detach().clamp_min(LOWEST)
+    return top, (weight * (kept - top[:, None]).exp()).sum(-1)
+
+
+def _join(sums: dict[str, Tensor], tops: dict[str, Tensor], name: str, top: Tensor, total: Tensor) -> None:
+    if name not in sums:
+        sums[name], tops[name] = total, top
+    elif top.isnan().all():
+        sums[name] = sums[name] + total
+    else:
+        new = torch.maximum(tops[name], top)
+        sums[name] = sums[name] * (tops[name] - new).exp() + total * (top - new).exp()
+        tops[name] = new
+
+
+def _result(total: Tensor, top: Tensor) -> Tensor:
+    if top.isnan().all():
+        return total
+    some = total > 0
+    return torch.where(some, top + torch.where(some, total, 1.0).log(), -torch.inf)
+
+
+def _slices(count: int, tile: int | None) -> Iterator[slice]:
+    step = tile or max(count, 1)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))

@@ -1,0 +1,86 @@
+"""From views to embedding tables: each encoder sees each view once, however many branches use it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from contrapose.branches.branch import Branch
+from contrapose.branches.heads import lone, touch
+from contrapose.types import Batch, Rows, ViewBatch, ident, tree_cat, tree_shape
+
+Taps = Mapping[str, Tensor]
+
+
+def forward_views(encoder: nn.Module, views: Sequence[ViewBatch], together: bool, grad: bool) -> list[Taps]:
+    """The encoder's taps for each view. ``together``: those of one shape in one batch."""
+    taps: list[Taps | None] = [None] * len(views)
+    groups: dict[Any, list[int]] = {}
+    for n, v in enumerate(views):
+        if len(v):
+            groups.setdefault(tree_shape(v.data) if together else n, []).append(n)
+    with contextlib.nullcontext() if grad else torch.no_grad():
+        for members in groups.values():
+            sizes = [len(views[n]) for n in members]
+            data = tree_cat([views[n].data for n in members]) if len(members) > 1 else views[members[0]].data
+            made = lone(encoder, data) if sum(sizes) == 1 else encoder(data)
+            split = {tap: z.split(sizes) for tap, z in made.items()}
+            for place, n in enumerate(members):
+                taps[n] = {tap: z[place] for tap, z in split.items()}
+        nothing = _nothing(encoder) if None in taps else {}
+    return [t if t is not None else nothing for t in taps]
+
+
+def _nothing(encoder: nn.Module) -> Taps:
+    """The taps of no rows at all, with every parameter in the graph."""
+    like = next(iter(encoder.parameters()), torch.zeros(()))
+    zero = touch(encoder).to(like.device)
+    dims: Mapping[str, int] = encoder.dims  # type: ignore[assignment]
+    return {tap: like.new_zeros(0, dim) + zero for tap, dim in dims.items()}
+
+
+def table(
+    name: str, branch: Branch, batch: Batch, views: Sequence[str], z: Sequence[Tensor], present: Mapping[str, Tensor]
+) -> Rows:
+    """One table of several views' rows, with their columns; every position of (n, P, D) is a row."""
+    parts = [_view_rows(name, batch, view, rows, present) for view, rows in zip(views, z, strict=True)]
+    meta: dict[str, list[Tensor]] = {}
+    for part in parts:
+        for column, values in part.meta.items():
+            meta.setdefault(column, []).append(values)
+    shared = {c: torch.cat(v) for c, v in meta.items() if len(v) == len(parts)}
+    rows = torch.cat([p.z for p in parts])
+    return Rows(rows if branch.grad else rows.detach(), shared)
+
+
+def _view_rows(name: str, batch: Batch, view: str, z: Tensor, present: Mapping[str, Tensor]) -> Rows:
+    v = batch.views[view]
+    n, device = len(v), batch.sample.device
+    meta = {
+        "origin": torch.full((n,), ident(name), device=device),
+        "sample": batch.sample[v.index],
+        "view": torch.full((n,), ident(view), device=device),
+        "position": torch.zeros(n, dtype=torch.int64, device=device),
+        "draw": torch.zeros(n, dtype=torch.int64, device=device),
+        **{c: values[v.index] for c, values in batch.meta.items()},
+        **{f"has:{b}": has[v.index] for b, has in present.items()},
+        **v.meta,
+    }
+    if z.ndim == 3:
+        places = z.shape[1]
+        meta = {c: values.repeat_interleave(places, 0) for c, values in meta.items()}
+        meta["position"] = torch.arange(places, device=device).repeat(n)
+        z = z.flatten(0, 1)
+    return Rows(z, meta)
+
+
+def presence(batch: Batch, views: Sequence[str]) -> Tensor:
+    """(B,) int64: which samples have any of the views."""
+    has = torch.zeros_like(batch.sample)
+    for view in views:
+        has[batch.views[view].index] = 1
+    return has

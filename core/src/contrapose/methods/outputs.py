@@ -1,0 +1,108 @@
+"""What one step has computed: tables by reference, gathered once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from contrapose.clock import Clock
+from contrapose.errors import ConfigError, did_you_mean
+from contrapose.relations.predicate import matches
+from contrapose.sources.base import Source
+from contrapose.types import Batch, Rows, ident
+from contrapose.methods.gather import gather, total, world_size
+
+
+class Outputs:
+    """The tables of one step. References are ``name[.part][/view glob]``: a branch (its ``projected`` or a tap) or a source."""
+
+    def __init__(
+        self,
+        tables: Mapping[str, Rows],
+        sources: Mapping[str, Source],
+        batch: Batch,
+        clock: Clock,
+        seed: int = 0,
+    ) -> None:
+        self.tables, self.sources, self.batch, self.clock, self.seed = tables, sources, batch, clock, seed
+        self.names = frozenset(batch.views)
+        self._rows: dict[tuple[str, str], Rows] = {}
+        self._ready: dict[tuple[int, bool], tuple[Tensor, Tensor]] = {}
+
+    def rows(self, ref: str, scope: Literal["local", "global"] = "local") -> Rows:
+        """A table: this rank's rows, or those of all ranks. Raises ``ConfigError`` for an unknown name."""
+        if (ref, scope) not in self._rows:
+            self._rows[ref, scope] = self._local(ref) if scope == "local" else gather(self.rows(ref))
+        return self._rows[ref, scope]
+
+    def _local(self, ref: str) -> Rows:
+        whole, _, glob = ref.partition("/")
+        if glob:
+            rows = self.rows(whole)
+            wanted = [ident(n) for n in self.names if matches(n, [glob])]
+            keep = torch.isin(rows.meta["view"], torch.tensor(wanted, dtype=torch.int64, device=rows.z.device))
+            return rows.take(keep.nonzero().flatten())
+        if whole in self.tables:
+            rows = self.tables[whole]
+            for source in self.sources.values():
+                rows = rows.with_columns(**source.annotate(rows))
+            return rows
+        name, _, table = whole.partition(".")
+        if name not in self.sources:
+            raise ConfigError(
+                f"there is no branch or source {whole!r}{did_you_mean(whole, [*self.tables, *self.sources])}"
+            )
+        source = self.sources[name]
+        made = source.rows(self, table)
+        return made if made is not None else self._nothing(source)
+
+    def _nothing(self, source: Source) -> Rows:
+        """The empty table of a source that has nothing yet: it keeps the width and the columns of what it is made of."""
+        like = self.rows(source.refs[0])
+        return Rows(like.z.detach()[:0], {k: c[:0] for k, c in like.meta.items()}, replicated=True)
+
+    def prepared(self, rows: Rows, normalize: bool = True) -> Tensor:
+        """A table's vectors in at least fp32, of unit length where asked."""
+        normalize = normalize and not rows.ready
+        key = (id(rows.z), normalize)
+        if key not in self._ready:
+            z = rows.z if rows.z.dtype == torch.float64 else rows.z.float()
+            self._ready[key] = (rows.z, F.normalize(z, dim=-1) if normalize else z)
+        return self._ready[key][1]
+
+    def query(self, refs: Sequence[str]) -> Rows:
+        """Several tables one after the other."""
+        return cat([self.rows(r) for r in refs])
+
+    def mean(self, values: Tensor, weights: Tensor, replicated: bool = False) -> Tensor:
+        """The weighted mean over the rows of all ranks; averaging the ranks' gradients gives its gradient exactly.
+
+        Every rank counts its own rows, times the number of ranks, over the weight of all. ``replicated`` rows are the same on all
+        ranks, and are counted once.
+        """
+        mine = weights.sum()
+        world = 1 if replicated else world_size()
+        everyone = mine.detach() if replicated else total(mine)
+        return world * (values * weights).sum() / torch.where(everyone > 0, everyone, torch.ones_like(everyone))
+
+    def detached(self) -> Outputs:
+        """The same step outside the graph, for what is committed after it."""
+        tables = {name: rows.detach() for name, rows in self.tables.items()}
+        return Outputs(tables, self.sources, self.batch, self.clock, self.seed)
+
+
+def cat(tables: Sequence[Rows]) -> Rows:
+    """Tables one after the other; a column that one lacks is unknown there (-1 or NaN)."""
+    if len(tables) == 1:
+        return tables[0]
+    columns: dict[str, Tensor] = {k: c for t in tables for k, c in t.meta.items()}
+    meta = {}
+    for name, like in columns.items():
+        unknown = torch.nan if like.is_floating_point() else -1
+        parts = [t.meta[name] if name in t.meta else like.new_full((len(t), *like.shape[1:]), unknown) for t in tables]
+        meta[name] = torch.cat(parts)
+    return Rows(torch.cat([t.z for t in tables]), meta, replicated=all(t.replicated for t in tables))

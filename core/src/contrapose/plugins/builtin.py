@@ -1,0 +1,263 @@
+"""The core's own components, offered through the hooks that plugins use. Add a line to offer one more."""
+
+from __future__ import annotations
+
+from contrapose.plugins.hookspecs import hookimpl
+from contrapose.plugins.spec import API, Spec
+
+CONTRAPOSE_API = API
+
+
+@hookimpl
+def register_heads() -> list[Spec]:
+    """Projectors and predictors."""
+    return [
+        Spec("mlp", "contrapose.branches.heads:MLP", "linear layers with BatchNorm and ReLU between them"),
+        Spec("linear", "contrapose.branches.heads:Linear", "one linear layer"),
+        Spec(
+            "slice", "contrapose.branches.heads:Slice", "the first entries", paper="Jing et al. 2022, arXiv:2110.09348"
+        ),
+    ]
+
+
+@hookimpl
+def register_loss_heads() -> list[Spec]:
+    """Pair, set and head losses."""
+    return [
+        Spec("nce", "contrapose.losses.nce:NCE", "contrast positives with a denominator: the NCE family"),
+        Spec(
+            "cosine",
+            "contrapose.losses.simple:Cosine",
+            "squared distance of unit vectors, positives alone",
+            paper="Grill et al. 2020, arXiv:2006.07733",
+        ),
+        Spec(
+            "sigmoid",
+            "contrapose.losses.simple:Sigmoid",
+            "every pair a binary choice",
+            paper="Zhai et al. 2023, arXiv:2303.15343",
+        ),
+        Spec(
+            "barlow-twins",
+            "contrapose.losses.sets:BarlowTwins",
+            "cross-correlation to the identity",
+            paper="Zbontar et al. 2021, arXiv:2103.03230",
+        ),
+        Spec(
+            "vicreg",
+            "contrapose.losses.sets:VICReg",
+            "invariance, variance, covariance",
+            paper="Bardes et al. 2022, arXiv:2105.04906",
+        ),
+        Spec(
+            "reconstruct",
+            "contrapose.losses.head:Reconstruct",
+            "predict a view's values, or which of them changed",
+            paper="Yoon et al. 2020 (VIME)",
+        ),
+    ]
+
+
+@hookimpl
+def register_relations() -> list[Spec]:
+    """Computed relations: assignments and mining."""
+    return [
+        Spec(
+            "softmax",
+            "contrapose.relations.assign:Softmax",
+            "a teacher's centred softmax over prototypes",
+            paper="Caron et al. 2021, arXiv:2104.14294",
+        ),
+        Spec(
+            "sinkhorn",
+            "contrapose.relations.assign:Sinkhorn",
+            "a balanced assignment to prototypes",
+            paper="Caron et al. 2020, arXiv:2006.09882",
+        ),
+        Spec(
+            "match",
+            "contrapose.relations.annotate:Match",
+            "the position of the nearest key",
+            paper="Wang et al. 2021, arXiv:2011.09157",
+        ),
+        Spec(
+            "von-mises",
+            "contrapose.relations.annotate:VonMises",
+            "hard positives attract more",
+            paper="Yeh et al. 2022, arXiv:2110.06848",
+        ),
+    ]
+
+
+@hookimpl
+def register_sources() -> list[Spec]:
+    """Keys beyond the batch."""
+    return [
+        Spec(
+            "queue",
+            "contrapose.sources.queue:Queue",
+            "the last rows of a table",
+            paper="He et al. 2020, arXiv:1911.05722",
+        ),
+        Spec(
+            "prototypes",
+            "contrapose.sources.prototypes:Prototypes",
+            "learnt vectors",
+            paper="Caron et al. 2020, arXiv:2006.09882",
+        ),
+        Spec("ema", "contrapose.sources.prototypes:Average", "the moving average of another source's parameters"),
+        Spec(
+            "centres",
+            "contrapose.sources.prototypes:ClassCentres",
+            "a learnt vector and log prior for each class",
+            paper="Cui et al. 2021, arXiv:2107.12028",
+        ),
+        Spec(
+            "centroids",
+            "contrapose.sources.centroids:Centroids",
+            "cluster centres of the training set, anew each epoch",
+            paper="Li et al. 2021, arXiv:2005.04966",
+        ),
+        Spec(
+            "synthetic",
+            "contrapose.sources.derived:Synthetic",
+            "hard negatives mixed for each query",
+            paper="Kalantidis et al. 2020, arXiv:2010.01028",
+        ),
+        Spec("mean", "contrapose.sources.derived:Mean", "the mean of a sample's rows"),
+        Spec("stack", "contrapose.sources.derived:Stack", "tuples of several tables' vectors"),
+        Spec(
+            "product",
+            "contrapose.sources.derived:Product",
+            "the elementwise product of several tables",
+            paper="Saporta et al. 2024, arXiv:2411.01053",
+        ),
+    ]
+
+
+@hookimpl
+def register_readers() -> list[Spec]:
+    """Datasets that any modality can live in."""
+    return []
+
+
+@hookimpl
+def register_evaluators() -> list[Spec]:
+    """What a trained run is measured by."""
+    at = "contrapose.evaluate.builtin"
+    return [
+        Spec("retrieval", f"{at}:retrieval", "R@1/5/10 and median rank from each modality to each other"),
+        Spec("knn", f"{at}:nearest_neighbours", "weighted cosine 20-NN accuracy", paper="Wu et al., CVPR 2018"),
+        Spec("linear", f"{at}:linear_probe", "linear probe accuracy"),
+        Spec("svm", f"{at}:linear_svm", "linear SVM accuracy"),
+        Spec(
+            "geometry",
+            f"{at}:geometry",
+            "effective rank, uniformity, alignment, modality gap",
+            paper="Wang & Isola, ICML 2020; Garrido et al., ICML 2023; Liang et al., NeurIPS 2022",
+        ),  # fmt: skip
+    ]
+
+
+@hookimpl
+def register_methods() -> list[Spec]:
+    """Method presets over named slots; each is a file in ``methods/presets``."""
+    return [
+        Spec(
+            "simclr",
+            "contrapose.methods:presets/simclr.yaml",
+            "two augmentations against the batch",
+            paper="Chen et al. 2020, arXiv:2002.05709",
+        ),
+        Spec(
+            "supcon",
+            "contrapose.methods:presets/supcon.yaml",
+            "rows of the same label are positives",
+            paper="Khosla et al. 2020, arXiv:2004.11362",
+        ),
+        Spec(
+            "moco-v2",
+            "contrapose.methods:presets/moco-v2.yaml",
+            "a momentum twin and a queue",
+            paper="Chen et al. 2020, arXiv:2003.04297",
+        ),
+        Spec(
+            "mochi",
+            "contrapose.methods:presets/mochi.yaml",
+            "MoCo with mixed hard negatives",
+            paper="Kalantidis et al. 2020, arXiv:2010.01028",
+        ),
+        Spec(
+            "byol",
+            "contrapose.methods:presets/byol.yaml",
+            "predict a momentum twin, no negatives",
+            paper="Grill et al. 2020, arXiv:2006.07733",
+        ),
+        Spec(
+            "dino",
+            "contrapose.methods:presets/dino.yaml",
+            "self-distillation over prototypes, multi-crop",
+            paper="Caron et al. 2021, arXiv:2104.14294",
+        ),
+        Spec(
+            "swav",
+            "contrapose.methods:presets/swav.yaml",
+            "swapped balanced assignments, multi-crop",
+            paper="Caron et al. 2020, arXiv:2006.09882",
+        ),
+        Spec(
+            "pcl",
+            "contrapose.methods:presets/pcl.yaml",
+            "MoCo and cluster centres (ProtoNCE)",
+            paper="Li et al. 2021, arXiv:2005.04966",
+        ),
+        Spec(
+            "densecl",
+            "contrapose.methods:presets/densecl.yaml",
+            "MoCo v2 on every position",
+            paper="Wang et al. 2021, arXiv:2011.09157",
+        ),
+        Spec(
+            "paco",
+            "contrapose.methods:presets/paco.yaml",
+            "supervised contrast with class centres",
+            paper="Cui et al. 2021, arXiv:2107.12028",
+        ),
+        Spec(
+            "dcl",
+            "contrapose.methods:presets/dcl.yaml",
+            "SimCLR without the positive in the denominator",
+            paper="Yeh et al. 2022, arXiv:2110.06848",
+        ),
+        Spec(
+            "dclw",
+            "contrapose.methods:presets/dclw.yaml",
+            "DCL whose hard positives attract more",
+            paper="Yeh et al. 2022, arXiv:2110.06848",
+        ),
+        Spec("pair-graph", "contrapose.methods.arch:pair_graph", "a term for each pair of modalities"),
+        Spec(
+            "clip",
+            "contrapose.methods.arch:clip",
+            "two modalities, learnt temperature",
+            paper="Radford et al. 2021, arXiv:2103.00020",
+        ),
+        Spec(
+            "siglip",
+            "contrapose.methods.arch:siglip",
+            "two modalities, every pair a binary choice",
+            paper="Zhai et al. 2023, arXiv:2303.15343",
+        ),
+        Spec(
+            "gram",
+            "contrapose.methods.arch:gram",
+            "the volume that several modalities span",
+            paper="Cicchetti et al. 2025, arXiv:2412.11959",
+        ),
+    ]
+
+
+@hookimpl
+def register_loggers() -> list[Spec]:
+    """Where a run's numbers go."""
+    return []

@@ -1,0 +1,164 @@
+"""Finds the installed plugins and asks them what they offer, one by one, so that a broken one never stops the host."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from contrapose.errors import did_you_mean
+from contrapose.plugins import hookspecs
+from contrapose.plugins.spec import API, GROUP, KINDS, Offer, PluginStatus, Spec
+
+HOST = "contrapose"
+
+
+class Manager:
+    """The plugins of this machine, as one pluggy manager plus what became of each.
+
+    ``allow`` and ``deny`` name distributions or prefixes; they are applied before anything of a plugin is imported. The core's
+    own components come through the same hooks, without a prefix, and can't be denied.
+    """
+
+    def __init__(self, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
+        self.allow = frozenset(allow)
+        self.deny = frozenset(deny)
+        self.plugins: list[PluginStatus] = []
+        self._pm = pluggy.PluginManager(GROUP)
+        self._pm.add_hookspecs(hookspecs)
+
+    def discover(self) -> None:
+        """Load the core's own components, then every allowed entry point, in the order of prefix and distribution."""
+        from contrapose.plugins import builtin
+
+        self._admit(builtin, HOST, _host_version(), None)
+        for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.dist.name if p.dist else "")):
+            distribution, version = (point.dist.name, point.dist.version) if point.dist else ("?", "")
+            if not self._allowed(distribution, point.name):
+                self.plugins.append(PluginStatus(distribution, version, point.name, "denied"))
+                continue
+            try:
+                module = point.load()
+            except (Exception, SystemExit) as error:
+                self._broken(distribution, version, point.name, f"can't import {point.value}: {_brief(error)}")
+                continue
+            self._admit(module, distribution, version, point.name)
+
+    def commands(self, make: Callable[[Callable[[Any], None]], dict[str, Any]]) -> dict[str, Any]:
+        """The commands of all plugins, by name: ``make`` runs one plugin's hook. One that fails adds none and counts as broken."""
+        commands: dict[str, Any] = {}
+        for impl in self._pm.hook.register_commands.get_hookimpls():
+            try:
+                commands |= make(impl.function)
+            except Exception as error:
+                self._demote(impl.plugin, f"register_commands: {_brief(error)}")
+        return commands
+
+    def reader_for(self, uri: str) -> str | None:
+        """The name of the reader that the first plugin claims for ``uri``, or None. A plugin that fails claims nothing."""
+        for impl in reversed(self._pm.hook.reader_for.get_hookimpls()):
+            try:
+                name = impl.function(uri)
+            except Exception as error:
+                self._demote(impl.plugin, f"reader_for: {_brief(error)}")
+                continue
+            if name is not None:
+                return str(name)
+        return None
+
+    def _allowed(self, distribution: str, prefix: str) -> bool:
+        names = {prefix, distribution, distribution.replace("_", "-").lower()}
+        return not names & self.deny and (not self.allow or bool(names & self.allow))
+
+    def _admit(self, module: ModuleType, distribution: str, version: str, prefix: str | None) -> None:
+        api = getattr(module, "CONTRAPOSE_API", None)
+        if api != API:
+            said = "declares no CONTRAPOSE_API" if api is None else f"is for plugin API {api}"
+            self._broken(
+                distribution, version, prefix, f"it {said}, this contrapose has {API}; install a matching version"
+            )
+            return
+        name = f"{distribution}:{prefix}"
+        try:
+            self._pm.register(module, name)  # checks the hooks' signatures
+            self._refuse_unknown_hooks(module)
+            offers = tuple(self._offers(module, distribution, version, prefix))
+        except (Exception, SystemExit) as error:
+            if self._pm.has_plugin(name):
+                self._pm.unregister(module)
+            self._broken(distribution, version, prefix, _brief(error))
+            return
+        self.plugins.append(PluginStatus(distribution, version, prefix, _missing(offers) or "ok", offers))
+
+    def _refuse_unknown_hooks(self, module: ModuleType) -> None:
+        known = {*KINDS.values(), "register_commands", "reader_for"}
+        for name in vars(module):
+            if self._pm.parse_hookimpl_opts(module, name) is not None and name not in known:
+                raise AttributeError(f"there is no hook {name!r}{did_you_mean(name, known)}")
+
+    def _offers(self, module: ModuleType, distribution: str, version: str, prefix: str | None) -> Iterable[Offer]:
+        for kind, hook in KINDS.items():
+            for impl in getattr(self._pm.hook, hook).get_hookimpls():
+                if impl.plugin is not module:
+                    continue
+                try:
+                    specs = list(impl.function())
+                except (Exception, SystemExit) as error:
+                    raise RuntimeError(f"{hook}: {_brief(error)}") from error
+                for spec in specs:
+                    if not isinstance(spec, Spec):
+                        raise TypeError(f"{hook}: expected contrapose.Spec, got {spec!r}")
+                    name = f"{prefix}/{spec.name}" if prefix else spec.name
+                    yield Offer(kind, name, spec, distribution, version, prefix)
+
+    def _broken(self, distribution: str, version: str, prefix: str | None, why: str) -> None:
+        self.plugins.append(PluginStatus(distribution, version, prefix, f"broken: {why}"))
+
+    def _demote(self, module: object, why: str) -> None:
+        name = self._pm.get_name(module) or ""
+        for i, p in enumerate(self.plugins):
+            if f"{p.distribution}:{p.prefix}" == name:
+                self.plugins[i] = PluginStatus(p.distribution, p.version, p.prefix, f"broken: {why}", p.offers)
+
+
+def absent(modules: Iterable[str]) -> list[str]:
+    """Those of the modules that can't be found here. Nothing is imported but the parents of dotted names."""
+    lacking = []
+    for module in modules:
+        try:
+            found = importlib.util.find_spec(module) is not None
+        except (ImportError, ValueError):
+            found = False
+        if not found:
+            lacking.append(module)
+    return lacking
+
+
+def remedy(spec: Spec, lacking: Iterable[str]) -> str:
+    """The command that installs what a component lacks."""
+    what = spec.extra or " ".join(lacking)
+    return f"pip install '{what}'" if "[" in what else f"pip install {what}"
+
+
+def _missing(offers: Iterable[Offer]) -> str | None:
+    for offer in offers:
+        if lacking := absent(offer.spec.requires):
+            return f"missing: {', '.join(lacking)} -> {remedy(offer.spec, lacking)}"
+    return None
+
+
+def _host_version() -> str:
+    try:
+        return metadata.version(HOST)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _brief(error: BaseException) -> str:
+    """An exception in one line: its type, unless it is ours, and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

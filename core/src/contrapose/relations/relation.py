@@ -1,0 +1,156 @@
+"""A relation: who is positive for whom, who counts in the denominator, and how much each anchor weighs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from contrapose.clock import Clock
+from contrapose.types import Pairs, Rows
+from contrapose.relations.predicate import Predicate, Tile
+
+
+class Step(Protocol):
+    """What a relation may ask of the step's outputs."""
+
+    clock: Clock
+    names: frozenset[str]
+
+    def rows(self, ref: str, scope: Literal["local", "global"] = "local") -> Rows:
+        """A table by reference."""
+
+    def prepared(self, rows: Rows, normalize: bool = True) -> Tensor:
+        """A table's vectors as a term would take them: fp32, of unit length."""
+
+
+@dataclass
+class Soft:
+    """Soft positives: the anchors take the targets (T, K) over the keys of ``block`` from the rows they are linked to."""
+
+    targets: Tensor
+    rows: Rows
+    link: Predicate
+
+
+class Assigner(nn.Module):
+    """Base of what computes soft positives (Sinkhorn, a teacher's softmax). ``refs``: the tables it reads."""
+
+    refs: tuple[str, ...] = ()
+    link: Predicate
+
+    def assign(self, out: Step) -> Soft | None:
+        """The targets now, without gradient, or None while there are none."""
+        raise NotImplementedError
+
+    def commit(self, out: Step) -> None:
+        """Called once per optimiser step, after it."""
+
+
+class Annotator(nn.Module):
+    """Base of what computes a column of the anchors (the position that matches) or of their weights."""
+
+    refs: tuple[str, ...] = ()
+
+    def column(self, q: Rows, keys: list[Rows], positives: Callable[[int, Rows, Rows], Tensor], out: Step) -> Tensor:
+        """The column (Q,). ``positives(block, q, k)`` evaluates the relation's positives on any rows."""
+        raise NotImplementedError
+
+
+class Relation(nn.Module):
+    """Positives and denominator as predicates with weights, or positives by assignment.
+
+    Args:
+        positives: predicates with the weight of the pairs that they hold for; where several hold, the weights add up.
+            Or an ``Assigner``.
+        denominator: likewise; pairs that none holds for are excluded.
+        annotate: columns to compute on the anchors before the predicates are evaluated.
+        attract: what weighs the positive part of each anchor.
+    """
+
+    def __init__(
+        self,
+        positives: Mapping[Predicate, float] | Assigner,
+        denominator: Mapping[Predicate, float],
+        annotate: Mapping[str, Annotator] | None = None,
+        attract: Annotator | None = None,
+    ) -> None:
+        super().__init__()
+        self.assigner = positives if isinstance(positives, Assigner) else None
+        self.positives = {} if isinstance(positives, Assigner) else dict(positives)
+        self.denominator = dict(denominator)
+        self.annotators = nn.ModuleDict(dict(annotate or {}))
+        self.attract = attract
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """The tables that the relation reads beyond the term's own."""
+        parts = [self.assigner, self.attract, *self.annotators.values()]
+        return tuple(r for p in parts if p is not None for r in p.refs)
+
+    def plan(self, q: Rows, keys: list[Rows], out: Step) -> PredicatePlan:
+        """What is computed is computed here; from then on every tile follows from columns."""
+        for name, annotator in self.annotators.items():
+            q = q.with_columns(**{name: annotator.column(q, keys, self._hard(out), out)})
+        attract = self.attract.column(q, keys, self._hard(out), out) if self.attract is not None else None
+        soft = self.assigner.assign(out) if self.assigner is not None else None
+        return PredicatePlan(self, q, keys, out.names, soft, attract)
+
+    def commit(self, out: Step) -> None:
+        """Called once per optimiser step, after it."""
+        if self.assigner is not None:
+            self.assigner.commit(out)
+
+    def _hard(self, out: Step) -> Callable[[int, Rows, Rows], Tensor]:
+        return lambda block, q, k: weights(self.positives, Tile(q, k, out.names), q.z.dtype)
+
+
+class PredicatePlan:
+    """A relation bound to the tables of a step."""
+
+    def __init__(
+        self,
+        relation: Relation,
+        q: Rows,
+        keys: list[Rows],
+        names: frozenset[str],
+        soft: Soft | None,
+        attract: Tensor | None,
+    ) -> None:
+        self.relation, self.q, self.keys, self.names, self.soft, self.attract = relation, q, keys, names, soft, attract
+
+    def tile(self, block: int, i: slice, j: slice) -> Pairs:
+        """The pairs of anchors ``i`` with keys ``j`` of a block."""
+        q, keys = self.q.take(i), self.keys[block]
+        k = private_tile(keys, i, j) if keys.private else keys.take(j)
+        tile = Tile(q, k, self.names)
+        row = None
+        if self.relation.assigner is None:
+            pos = weights(self.relation.positives, tile, q.z.dtype)
+        elif self.soft is None:
+            pos = q.z.new_zeros(len(q), _width(k))
+        else:
+            link = self.soft.link(Tile(q, self.soft.rows, self.names)).to(q.z.dtype)
+            pos, row = link @ self.soft.targets[:, j], link.sum(-1)
+        den = weights(self.relation.denominator, Tile(q, k, self.names, pos > 0), q.z.dtype)
+        return Pairs(pos, den, row, None if self.attract is None else self.attract[i])
+
+
+def weights(predicates: Mapping[Predicate, float], tile: Tile, dtype: torch.dtype) -> Tensor:
+    """(q, k): the sum of the weights of the predicates that hold."""
+    total = torch.zeros(len(tile.q), _width(tile.k), dtype=dtype, device=tile.q.z.device)
+    for predicate, weight in predicates.items():
+        total = total + weight * predicate(tile).to(dtype)
+    return total
+
+
+def private_tile(keys: Rows, i: slice, j: slice) -> Rows:
+    """The keys ``j`` of the anchors ``i``, where each anchor has its own."""
+    return Rows(keys.z[i, j], {name: c[i, j] for name, c in keys.meta.items()}, private=True)
+
+
+def _width(k: Rows) -> int:
+    return k.z.shape[1] if k.private else len(k)

@@ -1,0 +1,133 @@
+"""Plots: loss curves and embedding maps."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from contrapose.report.canvas import COLOURS, FAINT, INK, Canvas, frame
+from contrapose.report.preview import fit_text
+
+
+def loss_curves(metrics: Path, path: Path) -> Path | None:
+    """The losses of ``metrics.csv`` by step, in all and by term, beside the learning rate; None if there are none."""
+    with open(metrics, newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    columns = table[0] if table else {}
+    names = [c for c in columns if (c == "loss" or c.startswith("loss/")) and any(row[c] for row in table)]
+    if not names:
+        return None
+    if len(names) == 2:
+        names = names[:1]  # a single term is the loss
+    canvas = Canvas(9, 3.6)
+    figure = canvas.figure
+    grid = figure.add_gridspec(1, 2, width_ratios=[3, 1], left=0.08, right=0.98, top=0.88, bottom=0.15, wspace=0.25)
+    losses, rate = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
+    for colour, name in zip(_colours(len(names)), names, strict=True):
+        steps, values = _series(table, name)
+        span = max(1, len(values) // 50)
+        if span > 1:
+            losses.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7)
+        label = "loss" if name == "loss" else name.removeprefix("loss/")
+        losses.plot(steps, _smooth(values, span), color=colour, label=label, linewidth=1.8 if name == "loss" else 1.2)
+    rate.plot(*_series(table, "lr"), color=INK, linewidth=1.5)
+    rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    for axes, name in ((losses, "loss"), (rate, "learning rate")):
+        axes.set_title(name, loc="left", fontsize=10, color=INK, fontweight="bold")
+        axes.set_xlabel("step", fontsize=8, color=FAINT)
+        axes.tick_params(labelsize=8, colors=FAINT)
+        axes.grid(axis="y", color="#e7e9ed", linewidth=0.8)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side == "bottom")
+            spine.set_color("#c9cdd4")
+    if len(names) > 1:
+        losses.legend(fontsize=8, frameon=False, labelcolor=INK)
+    return canvas.save(path)
+
+
+def embedding_map(
+    tables: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray] | None,
+    path: Path,
+    names: Mapping[float, str] | None = None,
+    most: int = 2000,
+    seed: int = 0,
+) -> Path:
+    """A 2-D t-SNE (PCA below 10 rows) of each modality's embeddings (n, D), coloured by its ``labels`` (n,).
+
+    The nine commonest classes have a colour each, the others share one. More than ``most`` rows are thinned at random.
+    """
+    canvas = Canvas(max(3.6 * len(tables), 4.2), 4.6)
+    figure = canvas.figure
+    panels = figure.subplots(1, len(tables), squeeze=False)[0]
+    shown = _commonest(labels)
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.92, bottom=0.17 if shown else 0.03, wspace=0.05)
+    for axes, (modality, z) in zip(panels, tables.items(), strict=True):
+        rows = np.random.default_rng(seed).permutation(len(z))[:most]
+        flat = _flatten(z[rows], seed)
+        colours = np.array([COLOURS[-1]] * len(rows), dtype=object)
+        for colour, label in zip(COLOURS, shown, strict=False):
+            if labels is not None:
+                colours[labels[modality][rows] == label] = colour
+        axes.scatter(*flat.T, c=list(colours), s=14, alpha=0.85, linewidths=0)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(fit_text(modality, 3.2, 0.2, 10), loc="left", fontsize=10, color=INK, fontweight="bold")
+        frame(axes)
+    _legend(figure, shown, names or {}, labels)
+    return canvas.save(path)
+
+
+def _commonest(labels: Mapping[str, np.ndarray] | None) -> list[float]:
+    if not labels:
+        return []
+    found, counts = np.unique(np.concatenate(list(labels.values())), return_counts=True)
+    known = ~np.isnan(found.astype(float))
+    found, counts = found[known], counts[known]
+    room = len(COLOURS) if len(found) <= len(COLOURS) else len(COLOURS) - 1
+    return found[np.argsort(-counts, kind="stable")][:room].tolist()
+
+
+def _legend(
+    figure: Figure, shown: list[float], names: Mapping[float, str], labels: Mapping[str, np.ndarray] | None
+) -> None:
+    entries = [(names.get(label, f"{label:g}"), colour) for label, colour in zip(shown, COLOURS, strict=False)]
+    if labels and any((~np.isin(values, shown)).any() for values in labels.values()):
+        entries.append(("other", COLOURS[-1]))
+    handles = [
+        figure.axes[0].scatter([], [], color=colour, s=24, label=fit_text(n, 1.0, 0.2, 8)) for n, colour in entries
+    ]
+    if handles:
+        columns = max(1, int(figure.get_size_inches()[0] / 1.25))
+        figure.legend(handles=handles, loc="lower center", ncols=columns, fontsize=8, frameon=False, labelcolor=INK)
+
+
+def _flatten(z: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if len(z) < 10:
+        flat = PCA(min(2, *z.shape), random_state=seed).fit_transform(z)
+        return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+    perplexity = min(30.0, (len(z) - 1) / 3)
+    return TSNE(2, perplexity=perplexity, metric="cosine", init="random", random_state=seed).fit_transform(z)
+
+
+def _series(table: list[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of the rows that have the column."""
+    points = [(float(row["step"]), float(row[name])) for row in table if row.get(name)]
+    steps, values = np.array(points).reshape(-1, 2).T
+    return steps, values
+
+
+def _smooth(values: np.ndarray, span: int) -> np.ndarray:
+    """A centred running mean that keeps the length."""
+    weights = np.ones(span)
+    return np.convolve(values, weights, "same") / np.convolve(np.ones(len(values)), weights, "same")
+
+
+def _colours(number: int) -> list[str]:
+    return [INK, *(COLOURS[i % len(COLOURS)] for i in range(number - 1))]

@@ -1,0 +1,84 @@
+"""Where keys come from beyond the branches' own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from contrapose.clock import Clock
+from contrapose.types import Rows
+
+
+class Step(Protocol):
+    """What a source may ask of the step's outputs."""
+
+    clock: Clock
+    seed: int
+
+    def rows(self, ref: str, scope: Literal["local", "global"] = "local") -> Rows:
+        """A table by reference."""
+
+
+class Source(nn.Module):
+    """Base of sources. State lives in parameters or persistent buffers only.
+
+    ``replicated``: its rows are equal on every rank by construction. ``refs``: the tables it reads, so that they are kept.
+    ``trains``: its rows carry a gradient.
+    """
+
+    refs: tuple[str, ...] = ()
+
+    def setup(self, dim: Callable[[str], int], sources: Mapping[str, Source]) -> None:
+        """Called once, when all branches are known: ``dim(ref)`` is the width of a table."""
+
+    def width(self, dim: Callable[[str], int]) -> int:
+        """Width of this source's rows."""
+        return dim(self.refs[0])
+
+    def rows(self, out: Step, table: str = "") -> Rows | None:
+        """The table now, or None while there is nothing to offer."""
+        raise NotImplementedError
+
+    def annotate(self, rows: Rows) -> dict[str, Tensor]:
+        """Columns (N,) that this source knows of any rows (the cluster of a sample)."""
+        return {}
+
+    def commit(self, out: Step) -> None:
+        """Called once per optimiser step, after it."""
+
+    def epoch(self, embed: Callable[[str], Rows]) -> None:
+        """Called at the start of each epoch where overridden; ``embed(ref)`` is that table over the whole training set."""
+
+    def frozen(self, clock: Clock) -> list[Parameter]:
+        """Parameters that don't move in this step."""
+        return []
+
+
+class Stored(Source):
+    """A source whose buffers take their shapes from the first rows they hold: a checkpoint may bring them before that."""
+
+    _stored = ("z", "columns")
+
+    def keep(self, name: str, value: Tensor) -> None:
+        """Set the persistent buffer ``name``."""
+        if name in self._buffers:
+            self._buffers[name] = value
+        else:
+            self.register_buffer(name, value)
+
+    def column_names(self) -> list[str]:
+        """Names of the stored columns."""
+        return [n.removeprefix("column ") for n in self._buffers if n.startswith("column ")]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for key, value in state_dict.items():
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and "." not in name and name not in self._parameters:
+                like = self._buffers.get(name)
+                if like is None or like.shape != value.shape:
+                    self.keep(name, torch.empty_like(value))
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,162 @@
+"""Sources without state: tables made of other tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from contrapose.draws import keyed_uniform
+from contrapose.errors import ConfigError
+from contrapose.types import Rows, ident
+from contrapose.sources.base import Source, Step
+
+
+class Mean(Source):
+    """The mean of a sample's rows, one row a sample, before any normalisation (CrossPoint, Afham et al. 2022, eq. 4).
+
+    Args:
+        of: the table.
+        normalize: make the rows unit vectors first.
+    """
+
+    def __init__(self, of: str, normalize: bool = False, name: str = "mean") -> None:
+        super().__init__()
+        self.refs, self.normalize, self.name = (of,), normalize, name
+
+    def rows(self, out: Step, table: str = "") -> Rows | None:
+        """(samples, D), in the order in which the samples first come."""
+        rows = out.rows(self.refs[0])
+        z = F.normalize(rows.z, dim=-1) if self.normalize else rows.z
+        samples, where = torch.unique(rows.meta["sample"], return_inverse=True)
+        count = torch.zeros(len(samples), dtype=z.dtype, device=z.device).index_add(0, where, torch.ones_like(z[:, 0]))
+        mean = (
+            torch.zeros(len(samples), z.shape[1], dtype=z.dtype, device=z.device).index_add(0, where, z)
+            / count[:, None]
+        )
+        first = torch.full_like(samples, len(rows)).scatter_reduce(
+            0, where, torch.arange(len(rows), device=z.device), "amin"
+        )
+        return Rows(mean, {k: c[first] for k, c in rows.meta.items()} | _own(self.name, len(samples), z.device))
+
+
+class Joined(Source):
+    """Tables joined on the sample, a row for each sample that all of them have (once a sample in each)."""
+
+    ready = False
+
+    def __init__(self, of: list[str], name: str) -> None:
+        super().__init__()
+        if len(of) < 1:
+            raise ConfigError("of: names at least one table to join")
+        self.refs, self.name = tuple(of), name
+
+    def rows(self, out: Step, table: str = "") -> Rows | None:
+        """The joined table."""
+        tables = join([out.rows(ref) for ref in self.refs])
+        meta = reduce(lambda a, b: {**b, **a}, (t.meta for t in tables))
+        z = self.combine([t.z for t in tables])
+        return Rows(z, meta | _own(self.name, len(z), z.device), ready=self.ready)
+
+    def combine(self, tables: list[Tensor]) -> Tensor:
+        """Several (N, D) to one."""
+        raise NotImplementedError
+
+
+class Stack(Joined):
+    """Tuples of vectors (N, M, D), for similarities of more than two (GRAM's ``volume``)."""
+
+    def __init__(self, of: list[str], name: str = "stack") -> None:
+        super().__init__(of, name)
+
+    def combine(self, tables: list[Tensor]) -> Tensor:
+        """(N, M, D)."""
+        return torch.stack(tables, 1)
+
+
+class Product(Joined):
+    """The elementwise product of unit vectors: its inner product with a third is the multilinear one (Symile, Saporta et al. 2024)."""
+
+    ready = True
+
+    def __init__(self, of: list[str], name: str = "product") -> None:
+        super().__init__(of, name)
+
+    def combine(self, tables: list[Tensor]) -> Tensor:
+        """(N, D), whose length is part of the score."""
+        return reduce(torch.mul, (F.normalize(t, dim=-1) for t in tables))
+
+
+class Synthetic(Source):
+    """Hard negatives mixed from each query's hardest, private to it (MoCHi, Kalantidis et al. 2020, eqs. 4 and 5).
+
+    The ``hardest`` rows of ``of`` nearest to the query are mixed in pairs, ``mixed`` times with U(0, 1), and with the query
+    itself, ``with_query`` times with U(0, 0.5) on the query; then made unit vectors. No gradient.
+
+    Args:
+        query: the table whose rows want negatives.
+        of: the table (a queue) they are made of.
+        hardest: N of the paper.
+        mixed: s of the paper.
+        with_query: s' of the paper.
+        start: ``{epochs: n}`` or ``{steps: n}`` before which there are none.
+    """
+
+    def __init__(
+        self,
+        query: str,
+        of: str,
+        hardest: int = 1024,
+        mixed: int = 1024,
+        with_query: int = 128,
+        start: Mapping[str, Any] | None = None,
+        name: str = "synthetic",
+    ) -> None:
+        super().__init__()
+        self.refs, self.hardest, self.mixed, self.with_query = (query, of), hardest, mixed, with_query
+        self.start, self.name = start, name
+
+    @torch.no_grad()
+    def rows(self, out: Step, table: str = "") -> Rows | None:
+        """Private keys (Q, mixed + with_query, D)."""
+        q, pool = out.rows(self.refs[0]), out.rows(self.refs[1], "global")
+        if not len(pool) or not len(q) or not out.clock.reached(self.start):
+            return None
+        anchor, k = F.normalize(q.z, dim=-1), F.normalize(pool.z, dim=-1)
+        top = (anchor @ k.T).topk(min(self.hardest, len(pool)), dim=1).indices
+        s, t, n = self.mixed, self.with_query, top.shape[1]
+        keys = [q.meta[c] for c in ("sample", "view", "position")]
+        drawn = keyed_uniform(keys, 3 * s + 2 * t, out.seed, out.clock.steps, ident(self.name))
+        first, second, alpha, third, beta = drawn.split([s, s, s, t, t], dim=1)
+
+        def pick(u: Tensor) -> Tensor:
+            return k[top.gather(1, (u * n).long())]
+
+        a, b = alpha[..., None].to(k.dtype), 0.5 * beta[..., None].to(k.dtype)
+        mixes = torch.cat([a * pick(first) + (1 - a) * pick(second), b * anchor[:, None] + (1 - b) * pick(third)], 1)
+        number = torch.arange(s + t, device=k.device).expand(len(q), -1)
+        meta = {c: torch.full_like(number, -1) for c in pool.meta}
+        meta |= {"origin": torch.full_like(number, ident(self.name)), "position": number, "draw": number}
+        return Rows(F.normalize(mixes, dim=-1), meta, private=True, ready=True)
+
+
+def join(tables: list[Rows]) -> list[Rows]:
+    """The rows of the samples that every table has, in the order of the first; a sample comes once in each table."""
+    for t in tables:
+        if len(t.meta["sample"].unique()) != len(t):
+            raise ConfigError("tables are joined on the sample, but one has several rows a sample; name one view of it")
+    kept = tables[0].meta["sample"]
+    for t in tables[1:]:
+        kept = kept[torch.isin(kept, t.meta["sample"])]
+    return [
+        t.take((kept[:, None] == t.meta["sample"][None]).int().argmax(1)) if len(kept) else t.take(kept) for t in tables
+    ]
+
+
+def _own(name: str, count: int, device: torch.device) -> dict[str, Tensor]:
+    zero = torch.zeros(count, dtype=torch.int64, device=device)
+    return {"origin": zero + ident(name), "view": zero + ident(name), "position": zero, "draw": zero}

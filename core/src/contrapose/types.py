@@ -1,0 +1,234 @@
+"""The data model: what flows from a reader to a loss. Imports nothing else of ours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IDENTITY = ("origin", "sample", "view", "position", "draw")
+"""Columns (int64) that the core fills on every table. Two rows are the same row when all of them agree; -1 equals nothing."""
+
+
+def ident(name: str) -> int:
+    """A stable non-negative 62-bit number for a name, so that stored rows keep their origin and view over runs."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One thing, however many modalities describe it. A missing modality is an absent key of ``data``."""
+
+    id: int
+    data: Mapping[str, Any]
+    meta: Mapping[str, float | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One sight of a sample. ``meta`` holds what its generator knows of it (time, box, mix weight)."""
+
+    name: str
+    modality: str
+    data: Any
+    meta: Mapping[str, float | int] = field(default_factory=dict)
+
+
+@dataclass
+class ViewBatch:
+    """One view of those samples of a batch that have it.
+
+    ``data`` is the modality's collated batch (``None`` where no sample has the view), ``index`` (n,) int64 gives each row's
+    position in ``Batch.sample``, and each column of ``meta`` is (n,) or (n, P).
+    """
+
+    data: Any
+    modality: str
+    index: Tensor
+    meta: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.index.shape[0]
+
+
+@dataclass
+class Batch:
+    """``sample`` (B,) int64 ids, views by full name (``modality/slot``), and per-sample columns (B,) or (B, P).
+
+    ``skipped`` lists (sample id, modality, reason) for what could not be read.
+    """
+
+    sample: Tensor
+    views: dict[str, ViewBatch]
+    meta: dict[str, Tensor] = field(default_factory=dict)
+    skipped: list[tuple[int, str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.sample.shape[0]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch with every tensor on ``device``."""
+
+        def move(x: Any) -> Any:
+            return x.to(device, non_blocking=non_blocking)
+
+        views = {
+            name: ViewBatch(tree_map(move, v.data), v.modality, move(v.index), tree_map(move, v.meta))
+            for name, v in self.views.items()
+        }
+        return Batch(move(self.sample), views, tree_map(move, self.meta), self.skipped)
+
+    def take(self, positions: Tensor) -> Batch:
+        """The part of the batch at ``positions`` (n,) int64 of ``sample``, in their order."""
+        where = torch.full((len(self),), -1, dtype=torch.long, device=self.sample.device)
+        where[positions] = torch.arange(len(positions), device=self.sample.device)
+        views = {}
+        for name, v in self.views.items():
+            new = where[v.index]
+            order = torch.nonzero(new >= 0).flatten()
+            order = order[torch.argsort(new[order], stable=True)]
+            data = tree_take(v.data, order) if len(order) else None
+            views[name] = ViewBatch(data, v.modality, new[order], {k: c[order] for k, c in v.meta.items()})
+        return Batch(self.sample[positions], views, {k: c[positions] for k, c in self.meta.items()}, self.skipped)
+
+
+@dataclass
+class Rows:
+    """An embedding table: all that relations and losses ever see.
+
+    ``z`` is raw (a term normalises it): (N, D); (N, M, D) where each row is a tuple of M vectors; (Q, K, D) where
+    ``private``: the keys of each query alone, with columns (Q, K). ``meta`` holds the identity columns and whatever else is
+    known of the rows, (N,) or multi-valued (N, P). ``bias`` (N,) is added to the logits, ``tau`` (N,) divides them in place of
+    the term's. ``replicated``: equal on every rank by construction (prototypes, queues), so never gathered.
+    ``ready``: their source keeps them as a term wants them (unit vectors), so they are never normalised again.
+    """
+
+    z: Tensor
+    meta: dict[str, Tensor]
+    bias: Tensor | None = None
+    tau: Tensor | None = None
+    private: bool = False
+    replicated: bool = False
+    ready: bool = False
+
+    def __len__(self) -> int:
+        return self.z.shape[0]
+
+    def take(self, index: Tensor | slice) -> Rows:
+        """The rows at ``index``, with all their columns."""
+
+        def pick(t: Tensor | None) -> Tensor | None:
+            return None if t is None else t[index]
+
+        return replace(
+            self,
+            z=self.z[index],
+            meta={k: c[index] for k, c in self.meta.items()},
+            bias=pick(self.bias),
+            tau=pick(self.tau),
+        )
+
+    def with_columns(self, **columns: Tensor) -> Rows:
+        """The same rows with columns added or replaced."""
+        return replace(self, meta={**self.meta, **columns})
+
+    def detach(self) -> Rows:
+        """The same rows outside the graph."""
+        return replace(self, z=self.z.detach())
+
+
+@dataclass
+class Pairs:
+    """How the anchors of a tile stand to its keys.
+
+    ``pos`` (q, k) >= 0, may be soft; ``den`` (q, k) >= 0, the weight in the partition sum, where 0 excludes; ``row`` (q,) the
+    weight of the anchor in the mean; ``attract`` (q,) the weight of its positive part alone (DCLW).
+    """
+
+    pos: Tensor
+    den: Tensor
+    row: Tensor | None = None
+    attract: Tensor | None = None
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """What the core asks about any modality. ``root`` is the folder that relative paths in a manifest start from."""
+
+    name: str
+    dtype: torch.dtype
+
+    def load(self, cells: Mapping[str, Any], root: Path) -> Any:
+        """Manifest cells (a path, bytes, or values, by column) to data. Raises ``DataError`` in one line."""
+
+    def collate(self, items: Sequence[Any]) -> Any:
+        """Items of any raggedness to one batch: a tensor, or a dict of tensors, whose first dimension is the row."""
+
+    def preview(self, data: Any) -> Mapping[str, bytes | str]:
+        """A MIME bundle (``image/png``, ``text/html``, ...) by which a person sees the data."""
+
+
+@runtime_checkable
+class ViewGenerator(Protocol):
+    """Makes views of a sample. ``modality`` is what it reads; its views may be of another (a rendering)."""
+
+    modality: str
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sequence[View]: ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A dataset: samples by position, ``reader[i].id`` stable over runs."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, i: int) -> Sample: ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """An ``nn.Module`` from a collated batch to its taps, ``{"pooled": (n, D), "dense": (n, P, D), ...}``; ``dims`` gives each D."""
+
+    modality: str
+    dims: Mapping[str, int]
+
+    def __call__(self, data: Any) -> Mapping[str, Tensor]: ...
+
+
+def tree_map(fn: Any, tree: Any) -> Any:
+    """Apply ``fn`` to every tensor of nested dicts, lists and tuples; anything else passes through."""
+    if isinstance(tree, Tensor):
+        return fn(tree)
+    if isinstance(tree, Mapping):
+        return {k: tree_map(fn, v) for k, v in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(tree_map(fn, v) for v in tree)
+    return tree
+
+
+def tree_take(tree: Any, rows: Tensor) -> Any:
+    """The given rows of a collated batch."""
+    return tree_map(lambda t: t[rows.to(t.device)], tree)
+
+
+def tree_cat(trees: Sequence[Any]) -> Any:
+    """Collated batches one after the other; their tensors must agree in all but the first dimension."""
+    first = trees[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(trees))
+    return {k: tree_cat([t[k] for t in trees]) for k in first}
+
+
+def tree_shape(tree: Any) -> Any:
+    """What two batches must share to be concatenated: the shape of a row and the dtype of every tensor."""
+    if isinstance(tree, Tensor):
+        return (tuple(tree.shape[1:]), tree.dtype)
+    return tuple((k, tree_shape(v)) for k, v in sorted(tree.items()))

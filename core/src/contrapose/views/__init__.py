@@ -1,0 +1,9 @@
+"""Views: the decorator for a plain function, composition, and the plan of which views a run makes."""
+
+from contrapose.views.compose import Compose
+from contrapose.views.decorator import view
+from contrapose.views.identity import Identity
+from contrapose.views.plan import ViewMaker, ViewPlan
+from contrapose.views.random import rng_for
+
+__all__ = ["Compose", "Identity", "ViewMaker", "ViewPlan", "rng_for", "view"]

@@ -1,0 +1,65 @@
+"""Generators one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from contrapose.errors import ConfigError
+from contrapose.types import Sample, View, ViewGenerator
+
+
+def made_modality(generator: ViewGenerator) -> str:
+    """The modality of a generator's views: its ``makes``, or what it reads."""
+    return getattr(generator, "makes", None) or generator.modality
+
+
+class Compose:
+    """Each generator reads the single view of the one before; the last may make several. All draw from one rng."""
+
+    def __init__(self, generators: Sequence[ViewGenerator]) -> None:
+        if not generators:
+            raise ConfigError("an empty list of views composes to nothing; leave it out, or use 'identity'")
+        for before, after in pairwise(generators):
+            if getattr(before, "view_names", ()):
+                raise ConfigError(f"{before!r} makes several views, so it can only stand last")
+            if made_modality(before) != after.modality:
+                raise ConfigError(f"{after!r} reads {after.modality}, but {before!r} makes {made_modality(before)}")
+        self.generators = list(generators)
+        self.modality = generators[0].modality
+        self.makes = made_modality(generators[-1])
+        self.view_names: tuple[str, ...] = tuple(getattr(generators[-1], "view_names", ()))
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
+        """The last generator's views, with the meta of all."""
+        meta: dict[str, float | int] = {}
+        for generator in self.generators[:-1]:
+            views = generator(sample, rng)
+            if len(views) != 1:
+                raise ConfigError(f"{generator!r} made {len(views)} views where a composition needs one")
+            meta.update(views[0].meta)
+            sample = replace(sample, data={**sample.data, views[0].modality: views[0].data})
+        return [replace(v, meta={**meta, **v.meta}) if meta else v for v in self.generators[-1](sample, rng)]
+
+    def fit(self, samples: Iterable[Sample]) -> None:
+        """Fit each generator that fits, on the samples as they were read."""
+        for generator in self.generators:
+            if hasattr(generator, "fit"):
+                generator.fit(samples)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The fitted state of each generator that has one, by its position."""
+        states = {str(i): g.state_dict() for i, g in enumerate(self.generators) if hasattr(g, "state_dict")}
+        return {i: state for i, state in states.items() if state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        for i, part in state.items():
+            self.generators[int(i)].load_state_dict(part)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"Compose({self.generators!r})"

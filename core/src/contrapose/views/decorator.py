@@ -1,0 +1,109 @@
+"""``@view``: a plain function of data becomes a view generator, and stays a plain function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from contrapose.types import Sample, View
+
+T = TypeVar("T")
+
+
+def view(modality: str, *, makes: str | None = None, names: Sequence[str] = ()) -> Callable[[T], Any]:
+    """Turn ``(data, rng, **params) -> data`` into a view generator of ``modality``.
+
+    ``makes`` is the modality of its views where that is another one (a rendering). A function that makes several views
+    returns a list of `View` and declares their ``names``. On a class that already is a generator, it sets the same
+    facts.
+
+    The decorated function serves three ways::
+
+        @view("pointcloud")
+        def jitter(points, rng, sigma=0.01):
+            return points + rng.normal(0, sigma, points.shape)
+
+        jitter(points, rng)                # on data: data
+        jitter(sigma=0.02)(sample, rng)    # bound: a generator, [View]
+        # views: {pointcloud: {use: jitter, sigma: 0.02}}   by --plugin file.py
+    """
+
+    def decorate(target: Any) -> Any:
+        made: Any = target if isinstance(target, type) else ViewFunction(target)
+        made.modality = modality
+        made.makes = makes or modality
+        made.view_names = tuple(names)
+        made.__contrapose__ = ("view", target.__name__)  # how --plugin FILE finds it
+        return made
+
+    return decorate
+
+
+class ViewFunction:
+    """What ``@view`` makes of a function. It is itself a generator, with the defaults of its parameters."""
+
+    modality: str
+    makes: str
+    view_names: tuple[str, ...]
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except NameError:  # an annotation that only a type checker can see
+            signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        if len(parameters) < 2:
+            raise TypeError(f"{function.__name__}{signature}: a view is a function (data, rng, **parameters) -> data")
+        self.data_name = parameters[0].name
+        # inspect.signature() and config.build see only what can be bound.
+        self.__signature__ = inspect.Signature(
+            [p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY) for p in parameters[2:]]
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply to data (positional), make views of a `Sample`, or bind parameters (keywords alone)."""
+        if args and isinstance(args[0], Sample):
+            return self.views(*args, **kwargs)
+        if args or self.data_name in kwargs:
+            return self.function(*args, **kwargs)
+        self.__signature__.bind(**kwargs)
+        return BoundView(self, kwargs)
+
+    def views(self, sample: Sample, rng: np.random.Generator, **params: Any) -> list[View]:
+        """The views that the function makes of a sample under these parameters."""
+        made = self.function(sample.data[self.modality], rng, **params)
+        if isinstance(made, View):
+            return [made]
+        if isinstance(made, (list, tuple)) and made and all(isinstance(v, View) for v in made):
+            return list(made)
+        return [View("", self.makes, made)]
+
+    def __repr__(self) -> str:
+        return f"<view {self.__name__}{self.__signature__} of {self.modality}>"
+
+    def __reduce__(self) -> str:
+        return self.__qualname__  # by reference, as functions are
+
+
+class BoundView:
+    """A view function with its parameters: a generator."""
+
+    def __init__(self, function: ViewFunction, params: Mapping[str, Any]) -> None:
+        self.function = function
+        self.params = dict(params)
+        self.modality, self.makes, self.view_names = function.modality, function.makes, function.view_names
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
+        """Views of ``sample.data[modality]``."""
+        return self.function.views(sample, rng, **self.params)
+
+    def __repr__(self) -> str:
+        return f"{self.function.__name__}({', '.join(f'{k}={v!r}' for k, v in self.params.items())})"

@@ -1,0 +1,55 @@
+"""The modality: from a manifest's cell to an RGB array, to a batch, to a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from contrapose.data.cells import read_bytes
+from contrapose.errors import DataError
+from numpy.typing import NDArray
+from PIL import Image as Picture
+from torch import Tensor
+
+from contrapose_image.decode import EXTENSIONS, decode
+from contrapose_image.pixels import to_array, to_tensor
+
+
+class Image:
+    """RGB images: uint8 arrays (H, W, 3) as loaded, float32 tensors (3, H, W) in [0, 1] as views return them."""
+
+    name = "image"
+    dtype = torch.float32
+    extensions = EXTENSIONS
+
+    def load(self, cells: Mapping[str, Any], root: Path) -> NDArray[np.uint8]:
+        """One cell: a path below ``root`` or the bytes of a picture file. Raises ``DataError`` for one that can't be decoded."""
+        if len(cells) != 1:
+            raise DataError(f"an image comes from one column, not from {len(cells)} ({', '.join(cells)})")
+        cell = next(iter(cells.values()))
+        return decode(read_bytes(cell, root), cell if isinstance(cell, str) else "an image")
+
+    def collate(self, items: Sequence[Any]) -> Tensor:
+        """Images of one size to float32 (n, 3, H, W) in [0, 1]. Raises ``DataError`` where sizes differ."""
+        tensors = [to_tensor(item) for item in items]
+        sizes = sorted({tuple(t.shape[1:]) for t in tensors})
+        if len(sizes) > 1:
+            (h, w), (other_h, other_w) = sizes[0], sizes[-1]
+            raise DataError(
+                f"images of {w} x {h} and {other_w} x {other_h} pixels can't be one batch: "
+                "give them one size by image/resize or a crop"
+            )
+        batch = torch.stack(tensors)
+        if batch.amax() > 16:  # views may leave [0, 1] by a little, but not by this
+            raise DataError(f"float images hold values in [0, 1], but these reach {batch.amax():.0f}: divide by 255")
+        return batch
+
+    def preview(self, data: Any) -> dict[str, bytes]:
+        """``image/png``: the image itself, values outside [0, 1] clipped."""
+        file = io.BytesIO()
+        Picture.fromarray(to_array(data)).save(file, "PNG")
+        return {"image/png": file.getvalue()}

@@ -1,0 +1,33 @@
+"""What an image is: uint8 (H, W, 3) as loaded, a float32 tensor (3, H, W) in [0, 1] from the first view on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contrapose.errors import DataError
+
+Image = NDArray[np.uint8] | Tensor
+
+
+def to_tensor(image: Image) -> Tensor:
+    """Array (H, W, 3) or tensor (3, H, W), uint8 or float, to a float32 tensor (3, H, W); uint8 is divided by 255.
+
+    Raises ``DataError`` for another shape.
+    """
+    if isinstance(image, Tensor):
+        tensor = image
+    else:
+        tensor = torch.from_numpy(np.ascontiguousarray(image))
+        tensor = tensor.permute(2, 0, 1) if tensor.ndim == 3 else tensor
+    if tensor.ndim != 3 or tensor.shape[0] != 3:
+        kind = "tensor (3, H, W)" if isinstance(image, Tensor) else "array (H, W, 3)"
+        raise DataError(f"an image is an RGB {kind}, not {tuple(image.shape)}")
+    return tensor.float().div(255) if tensor.dtype == torch.uint8 else tensor.float()
+
+
+def to_array(image: Image) -> NDArray[np.uint8]:
+    """The inverse: uint8 (H, W, 3), values outside [0, 1] clipped."""
+    return (to_tensor(image).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

@@ -1,0 +1,66 @@
+"""What this plugin offers. Imports neither torch nor numpy nor torchvision."""
+
+from __future__ import annotations
+
+from contrapose import Spec, hookimpl
+
+CONTRAPOSE_API = 0
+
+_SIMCLR = "Chen et al., SimCLR, ICML 2020, arXiv:2002.05709"
+_MOCO_V2 = "Chen et al., MoCo v2, 2020, arXiv:2003.04297"
+_BYOL = "Grill et al., BYOL, NeurIPS 2020, arXiv:2006.07733"
+_CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
+_RESNET = "He et al., ResNet, CVPR 2016, arXiv:1512.03385"
+_VIT = "Touvron et al., DeiT, ICML 2021, arXiv:2012.12877"
+
+
+def _recipe(name: str, attr: str, summary: str, paper: str | None = None) -> Spec:
+    return Spec(name, f"contrapose_image.views:{attr}", summary, modality="image", paper=paper)
+
+
+def _step(name: str, summary: str) -> Spec:
+    return Spec(name, f"contrapose_image.steps:{name.replace('-', '_')}", summary, modality="image")
+
+
+def _encoder(name: str, summary: str, paper: str | None = None) -> Spec:
+    return Spec(name, f"contrapose_image.encoders:{name.replace('-', '_')}", summary, modality="image", paper=paper)
+
+
+@hookimpl
+def register_modalities() -> list[Spec]:
+    """Images."""
+    return [Spec("image", "contrapose_image.modality:Image", "RGB from PNG, JPEG, WebP, TIFF, ...", modality="image")]
+
+
+@hookimpl
+def register_view_generators() -> list[Spec]:
+    """Recipes, and the steps that they are made of."""
+    return [
+        _recipe("simclr", "simclr", "SimCLR's augmentations for ImageNet", _SIMCLR),
+        _recipe("simclr-cifar", "simclr_cifar", "SimCLR's augmentations for small images, without blur", _SIMCLR),
+        _recipe("moco-v2", "moco_v2", "MoCo v2's augmentations, also SimSiam's and DenseCL's", _MOCO_V2),
+        _recipe("byol-a", "byol_a", "BYOL's first view: always blurred", _BYOL),
+        _recipe("byol-b", "byol_b", "BYOL's second view: seldom blurred, sometimes solarized", _BYOL),
+        _recipe("crosspoint", "crosspoint", "CrossPoint's picture: resize, jitter, flip", _CROSSPOINT),
+        _recipe("eval", "evaluation", "resize and central crop, the same each time"),
+        _step("random-resized-crop", "a random rectangle, resized"),
+        _step("flip", "mirrored left and right"),
+        _step("color-jitter", "brightness, contrast, saturation and hue in random order"),
+        _step("grayscale", "colours taken away"),
+        _step("blur", "Gaussian blur"),
+        _step("solarize", "bright values inverted"),
+        _step("resize", "one size, whatever the proportions"),
+    ]
+
+
+@hookimpl
+def register_encoders() -> list[Spec]:
+    """ResNets and vision transformers of torchvision, and a small network for a CPU."""
+    return [
+        _encoder("resnet18", "ResNet-18, 512 wide", _RESNET),
+        _encoder("resnet34", "ResNet-34, 512 wide", _RESNET),
+        _encoder("resnet50", "ResNet-50, 2,048 wide", _RESNET),
+        _encoder("vit-tiny", "vision transformer, 12 layers, 192 wide", _VIT),
+        _encoder("vit-small", "vision transformer, 12 layers, 384 wide", _VIT),
+        _encoder("small", "five convolutions for small images on a CPU"),
+    ]

@@ -1,0 +1,179 @@
+"""The steps of image recipes, one function a step, each a view generator of its own.
+
+Every step takes uint8 (H, W, 3) or float (3, H, W), draws its parameters from ``rng`` with torchvision's distributions, applies
+them with torchvision's kernels, and returns float32 (3, H, W) in [0, 1]. Nothing reads a global random state.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from contrapose import view
+from pydantic import Field
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
+from torchvision.transforms.v2 import InterpolationMode
+
+from contrapose_image.pixels import Image, to_tensor
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Size = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Range = tuple[Positive, Positive]
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
+
+
+@view("image")
+def random_resized_crop(
+    image: Image,
+    rng: np.random.Generator,
+    size: Size = 224,
+    scale: Range = (0.08, 1.0),
+    ratio: Range = (3 / 4, 4 / 3),
+    interpolation: Interpolation = "bilinear",
+) -> Tensor:
+    """Cut out a random rectangle and resize it to ``size`` x ``size``, antialiased (Szegedy et al., 2015).
+
+    Args:
+        size: side of the result in pixels.
+        scale: share of the area, uniform.
+        ratio: width over height, uniform in its logarithm.
+        interpolation: how to resize.
+    """
+    return resized(_crop(image, *_crop_box(image, rng, scale, ratio)), size, size, interpolation)
+
+
+@view("image")
+def flip(image: Image, rng: np.random.Generator, p: Probability = 0.5) -> Tensor:
+    """Mirror left and right with probability ``p``."""
+    image = to_tensor(image)
+    return image.flip(-1) if rng.random() < p else image
+
+
+@view("image")
+def color_jitter(
+    image: Image,
+    rng: np.random.Generator,
+    brightness: NotNegative = 0.8,
+    contrast: NotNegative = 0.8,
+    saturation: NotNegative = 0.8,
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.2,
+    p: Probability = 0.8,
+) -> Tensor:
+    """With probability ``p``, change brightness, contrast, saturation and hue, in random order.
+
+    Args:
+        brightness: factor uniform in [max(0, 1 - brightness), 1 + brightness]; as of SimCLR v2, not additive.
+        contrast: likewise, about the mean grey.
+        saturation: likewise, about the pixel's grey.
+        hue: turn uniform in [-hue, hue] of the colour circle, at most 0.5.
+        p: probability that anything happens.
+    """
+    image = to_tensor(image)
+    if rng.random() >= p:
+        return image
+    factors = [rng.uniform(max(0.0, 1 - amount), 1 + amount) for amount in (brightness, contrast, saturation)]
+    factors.append(rng.uniform(-hue, hue))
+    for which in rng.permutation(4):
+        if (brightness, contrast, saturation, hue)[which]:
+            image = _JITTERS[which](image, factors[which])
+    return image
+
+
+@view("image")
+def grayscale(image: Image, rng: np.random.Generator, p: Probability = 0.2) -> Tensor:
+    """With probability ``p``, take the colours away; three equal channels stay."""
+    image = to_tensor(image)
+    return tvf.rgb_to_grayscale(image, num_output_channels=3) if rng.random() < p else image
+
+
+@view("image")
+def blur(
+    image: Image,
+    rng: np.random.Generator,
+    p: Probability = 0.5,
+    sigma: Range = (0.1, 2.0),
+    kernel: Size | None = None,
+) -> Tensor:
+    """With probability ``p``, blur by a Gaussian, reflecting at the borders.
+
+    Args:
+        p: probability.
+        sigma: standard deviation in pixels, uniform.
+        kernel: odd width of the kernel; by default SimCLR's 10 % of the image's height, rounded up to odd (23 for 224).
+    """
+    image = to_tensor(image)
+    if rng.random() >= p:
+        return image
+    width = kernel or 2 * max(1, image.shape[-2] // 20) + 1
+    return gaussian_blurred(image, width, rng.uniform(*sigma))
+
+
+@view("image")
+def solarize(
+    image: Image, rng: np.random.Generator, p: Probability = 0.2, threshold: Probability = 0.5
+) -> Tensor:
+    """With probability ``p``, invert every value that is at least ``threshold``."""
+    image = to_tensor(image)
+    return tvf.solarize(image, threshold) if rng.random() < p else image
+
+
+@view("image")
+def resize(
+    image: Image, rng: np.random.Generator, size: Size = 224, interpolation: Interpolation = "bilinear"
+) -> Tensor:
+    """Resize to ``size`` x ``size`` whatever the proportions, antialiased. Not random."""
+    return resized(image, size, size, interpolation)
+
+
+def resized(image: Image, height: int, width: int, interpolation: Interpolation = "bilinear") -> Tensor:
+    """Float (3, height, width) in [0, 1]; bicubic overshoots are clipped, as they are in 8-bit images."""
+    tensor = to_tensor(image)
+    if tensor.shape[-2:] == (height, width):
+        return tensor
+    mode = InterpolationMode(interpolation)
+    tensor = tvf.resize(tensor, [height, width], interpolation=mode, antialias=True)
+    return tensor.clamp_(0, 1) if interpolation == "bicubic" else tensor
+
+
+def gaussian_blurred(image: Tensor, kernel: int, sigma: float) -> Tensor:
+    """torchvision's ``gaussian_blur`` of (3, H, W), computed as rows and columns: ``kernel`` / 2 times less work."""
+    if kernel % 2 == 0:
+        raise ValueError(f"a blur kernel has an odd width, not {kernel}")
+    half = min(kernel // 2, image.shape[-1] - 1, image.shape[-2] - 1)  # reflection needs as many pixels
+    if half < 1:
+        return image
+    weights = torch.exp(-0.5 * (torch.arange(-half, half + 1, dtype=image.dtype) / sigma).square())
+    weights = (weights / weights.sum()).view(1, 1, 1, -1)
+    padded = F.pad(image[:, None], (half, half, half, half), mode="reflect")
+    return F.conv2d(F.conv2d(padded, weights), weights.mT)[:, 0]
+
+
+_JITTERS = (tvf.adjust_brightness, tvf.adjust_contrast, tvf.adjust_saturation, tvf.adjust_hue)
+
+
+def _crop_box(image: Image, rng: np.random.Generator, scale: Range, ratio: Range) -> tuple[int, int, int, int]:
+    """Top, left, height, width by torchvision's rule: ten tries, then the largest central crop of an allowed ratio."""
+    height, width = image.shape[-2:] if isinstance(image, Tensor) else image.shape[:2]
+    for _ in range(10):
+        area = height * width * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+    w, h = width, height
+    if width / height < ratio[0]:
+        h = round(w / ratio[0])
+    elif width / height > ratio[1]:
+        w = round(h * ratio[1])
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _crop(image: Image, top: int, left: int, height: int, width: int) -> Image:
+    where = slice(top, top + height), slice(left, left + width)
+    return image[:, *where] if isinstance(image, Tensor) else image[where]

@@ -1,0 +1,99 @@
+"""Recipes: the published augmentations of a method as one view generator each, exact to their papers.
+
+All of them resize bilinearly but BYOL's, which is bicubic, and leave normalisation to the encoder.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from contrapose import view
+from pydantic import Field
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
+
+from contrapose_image.pixels import Image, to_tensor
+from contrapose_image.steps import Size, blur, color_jitter, flip, grayscale, random_resized_crop, resize, resized, solarize
+
+Strength = Annotated[float, Field(ge=0, le=2.5)]  # hue is 0.2 of it, and at most 0.5
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+@view("image")
+def simclr(image: Image, rng: np.random.Generator, size: Size = 224, strength: Strength = 1.0) -> Tensor:
+    """SimCLR on ImageNet (Chen et al., 2020): crop (0.08, 1), flip, jitter, gray, blur half the time.
+
+    Args:
+        size: side of the result in pixels.
+        strength: s of the paper; jitter is (0.8, 0.8, 0.8, 0.2) s with probability 0.8.
+    """
+    return blur(_simclr_colours(image, rng, size, strength), rng, p=0.5)
+
+
+@view("image")
+def simclr_cifar(image: Image, rng: np.random.Generator, size: Size = 32, strength: Strength = 0.5) -> Tensor:
+    """SimCLR on CIFAR (Chen et al., 2020, appendix B.9): as on ImageNet, at strength 0.5 and without blur.
+
+    Args:
+        size: side of the result in pixels.
+        strength: s of the paper.
+    """
+    return _simclr_colours(image, rng, size, strength)
+
+
+@view("image")
+def moco_v2(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+    """MoCo v2 (Chen et al., 2020): crop (0.2, 1), jitter (0.4, 0.4, 0.4, 0.1), gray, blur half the time, flip."""
+    image = random_resized_crop(image, rng, size=size, scale=(0.2, 1.0))
+    image = color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
+    return flip(blur(grayscale(image, rng, p=0.2), rng, p=0.5), rng)
+
+
+@view("image")
+def byol_a(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+    """The first view of BYOL (Grill et al., 2020, appendix B): always blurred, never solarized. Goes with ``image/byol-b``."""
+    return blur(_byol_colours(image, rng, size), rng, p=1.0)
+
+
+@view("image")
+def byol_b(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+    """The second view of BYOL (Grill et al., 2020, appendix B): blurred with 0.1, solarized with 0.2."""
+    return solarize(blur(_byol_colours(image, rng, size), rng, p=0.1), rng, p=0.2)
+
+
+@view("image")
+def crosspoint(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+    """The picture's side of CrossPoint (Afham et al., 2022): resize, jitter (0.4, 0.4, 0.4) always, flip; no crop."""
+    image = color_jitter(
+        resize(image, rng, size=size), rng, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0, p=1.0
+    )
+    return flip(image, rng)
+
+
+@view("image")
+def evaluation(image: Image, rng: np.random.Generator, size: Size = 224, crop: Share = 0.875) -> Tensor:
+    """The test view: resize so that the central ``size`` x ``size`` is ``crop`` of the shorter side, and take it. Not random.
+
+    Args:
+        size: side of the result in pixels.
+        crop: 0.875 is 224 of 256 pixels; 1 keeps the whole shorter side.
+    """
+    image = to_tensor(image)
+    height, width = image.shape[-2:]
+    factor = round(size / crop) / min(height, width)
+    image = resized(image, max(size, round(height * factor)), max(size, round(width * factor)))
+    return tvf.center_crop(image, [size, size])
+
+
+def _simclr_colours(image: Image, rng: np.random.Generator, size: int, strength: float) -> Tensor:
+    image = flip(random_resized_crop(image, rng, size=size), rng)
+    s = strength
+    image = color_jitter(image, rng, brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s, p=0.8)
+    return grayscale(image, rng, p=0.2)
+
+
+def _byol_colours(image: Image, rng: np.random.Generator, size: int) -> Tensor:
+    image = flip(random_resized_crop(image, rng, size=size, interpolation="bicubic"), rng)
+    image = color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8)
+    return grayscale(image, rng, p=0.2)

@@ -1,0 +1,1 @@
+"""Readers of point cloud and mesh files."""

@@ -1,0 +1,56 @@
+"""Formats simple enough to need no library: npy, npz, OFF and columns of numbers (xyz)."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contrapose_pointcloud.formats.mesh import Mesh, Points, fan
+
+
+def read_npy(data: bytes) -> NDArray[Any]:
+    """The array of an npy file; nothing is unpickled."""
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def read_npz(data: bytes) -> NDArray[Any]:
+    """The array called ``points`` of an npz file, or its only one. Raises ``ValueError`` where there are several."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        name = "points" if "points" in arrays.files else arrays.files[0] if len(arrays.files) == 1 else None
+        if name is None:
+            raise ValueError(f"of its arrays ({', '.join(arrays.files)}) none is called points")
+        return arrays[name]
+
+
+def read_xyz(data: bytes) -> Points:
+    """Rows of numbers, x y z first, parted by blanks, commas or semicolons; ``#`` starts a comment."""
+    text = data.decode("ascii").replace(",", " ").replace(";", " ")
+    return np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
+
+
+def read_off(data: bytes) -> Mesh | Points:
+    """An OFF or COFF file: a mesh, or points (N, 3) where it has no faces. Colours are passed over.
+
+    ModelNet's files, where the counts follow ``OFF`` without a break, are read too. Raises ``ValueError``.
+    """
+    text = data.decode("ascii")
+    lines = [words for line in text.splitlines() if (words := line.split("#")[0].split())]
+    if not lines or not lines[0][0].startswith(("OFF", "COFF")):
+        raise ValueError("it doesn't begin with OFF")
+    lines[0][0] = lines[0][0].removeprefix("C").removeprefix("OFF")
+    counts = lines.pop(0)
+    if not (counts := [c for c in counts if c]):
+        counts = lines.pop(0)
+    vertices, faces = int(counts[0]), int(counts[1])
+    if len(lines) < vertices + faces:
+        raise ValueError("the file ends too early")
+    points = np.array([words[:3] for words in lines[:vertices]], dtype=np.float64)
+    if not faces:
+        return points
+    polygons = [
+        np.array(words[1 : 1 + int(words[0])], dtype=np.int64) for words in lines[vertices : vertices + faces]
+    ]
+    return Mesh(points, fan(polygons))

@@ -1,0 +1,68 @@
+"""What this plugin offers. Imports neither torch nor numpy nor open3d."""
+
+from __future__ import annotations
+
+from contrapose import Spec, hookimpl
+
+CONTRAPOSE_API = 0
+
+_CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
+
+
+def _views(name: str, attr: str, summary: str, paper: str | None = None) -> Spec:
+    return Spec(name, f"contrapose_pointcloud.views:{attr}", summary, modality="pointcloud", paper=paper)
+
+
+def _encoder(name: str, attr: str, summary: str, paper: str) -> Spec:
+    return Spec(name, f"contrapose_pointcloud.encoders:{attr}", summary, modality="pointcloud", paper=paper)
+
+
+@hookimpl
+def register_modalities() -> list[Spec]:
+    """Point clouds."""
+    return [
+        Spec(
+            "pointcloud",
+            "contrapose_pointcloud.modality:PointCloud",
+            "float32 (N, 3 + C) from npy, npz, ply, off, xyz; pcd, obj, stl, gltf by open3d",
+            modality="pointcloud",
+        )
+    ]
+
+
+@hookimpl
+def register_view_generators() -> list[Spec]:
+    """CrossPoint's recipe, its steps, and the evaluation view."""
+    return [
+        _views("crosspoint", "crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
+        _views("eval", "evaluation", "evenly chosen points in the unit sphere, the same each time"),
+        _views("unit-sphere", "unit_sphere", "centred, the farthest point at distance 1"),
+        _views("scale", "scale", "one random factor"),
+        _views("rotate", "rotate", "a random turn about one axis"),
+        _views("translate", "translate", "a random shift, as a share of the extent"),
+        _views("jitter", "jitter", "clipped Gaussian noise on every point"),
+        _views("dropout", "dropout", "a random share of points replaced by the first", "Qi et al., PointNet++, 2017"),
+        _views("resample", "resample", "a random subset, or repeats, to a given number of points"),
+    ]
+
+
+@hookimpl
+def register_encoders() -> list[Spec]:
+    """PointNet and DGCNN."""
+    return [
+        _encoder("pointnet", "PointNet", "shared MLP and max pooling", "Qi et al., PointNet, CVPR 2017, arXiv:1612.00593"),
+        _encoder("dgcnn", "DGCNN", "EdgeConv on dynamic graphs", "Wang et al., DGCNN, TOG 2019, arXiv:1801.07829"),
+    ]
+
+
+@hookimpl
+def register_methods() -> list[Spec]:
+    """CrossPoint, which needs a second modality for its pictures."""
+    return [
+        Spec(
+            "crosspoint",
+            "contrapose_pointcloud:methods/crosspoint.yaml",
+            "two clouds of a thing agree, and their mean with a picture of it",
+            paper=_CROSSPOINT,
+        )
+    ]
