@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 from tests.benchmarks.bench import Bench, NotMeasured
 from tests.benchmarks.harness import alternate, median_ratio, medians, versions
@@ -31,10 +32,12 @@ def measure(bench: Bench) -> Iterator[Row]:
     for command in (*OURS.values(), [*PYTHON, NO_TORCH]):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise NotMeasured(f"{' '.join(command[1:3])} failed: {(done.stderr.strip() or 'torch was imported').splitlines()[-1]}")
+            raise NotMeasured(
+                f"{' '.join(command[1:3])} failed: {(done.stderr.strip() or 'torch was imported').splitlines()[-1]}"
+            )
     sides = {**OURS, "peer": [*PYTHON, PEER], "floor": [*PYTHON, "pass"]}
     rounds = bench.pick(11, 2)
-    times = alternate({name: lambda c=command: _run(c) for name, command in sides.items()}, rounds)
+    times = alternate({name: partial(_run, command) for name, command in sides.items()}, rounds)
     median = medians(times)
     for name in OURS:
         yield Row(
@@ -52,4 +55,6 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def _run(command: list[str]) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "120"})
+    subprocess.run(
+        command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "120"}
+    )

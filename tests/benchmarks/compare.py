@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.harness import LossOf, alternate, extra_peak, forward_backward, gate, median_ratio, medians, versions
+from tests.benchmarks.harness import (
+    LossOf,
+    alternate,
+    extra_peak,
+    forward_backward,
+    gate,
+    median_ratio,
+    medians,
+    versions,
+)
 from tests.benchmarks.table import Row
 
 TOLERANCE = 5e-4
@@ -61,7 +70,9 @@ def compare(
         rounds=rounds,
         targets=targets,
         versions=found,
-        notes="; ".join(f"{_way(t)} {median[str(t)] / floor:.3g} of floor" for t in ours if t != best and not bench.quick),
+        notes="; ".join(
+            f"{_way(t)} {median[str(t)] / floor:.3g} of floor" for t in ours if t != best and not bench.quick
+        ),
     )
 
 

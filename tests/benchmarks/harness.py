@@ -36,7 +36,7 @@ def alternate(
     where = device or torch.device("cpu")
     times: dict[str, list[float]] = {name: [] for name in sides}
     for k in range(warmup + rounds):
-        for name in list(sides) if k % 2 == 0 else list(reversed(sides)):
+        for name in [*sides] if k % 2 == 0 else [*sides][::-1]:
             synchronize(where)
             began = time.perf_counter()
             sides[name]()
@@ -72,7 +72,7 @@ def extra_peak(side: Side, device: torch.device | None = None) -> int:
         return torch.cuda.max_memory_allocated(device) - before
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         side()
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
     held = peak = 0
     for event in sorted(events, key=lambda e: e.start_ns()):
         held += event.nbytes()
@@ -95,7 +95,9 @@ def gate(ours: LossOf, reference: LossOf, inputs: Sequence[Tensor], tolerance: f
     value, got = gradients(ours, inputs)
     expected, wanted = gradients(reference, [x.double() for x in inputs])
     errors = [abs(value - expected) / max(abs(expected), 1e-12)]
-    errors += [float((g.double() - w).abs().max() / w.abs().max().clamp_min(1e-300)) for g, w in zip(got, wanted, strict=True)]
+    errors += [
+        float((g.double() - w).abs().max() / w.abs().max().clamp_min(1e-300)) for g, w in zip(got, wanted, strict=True)
+    ]
     worst = max(errors)
     if not worst <= tolerance:
         raise GateError(f"relative error {worst:.2e} against float64, more than {tolerance:.0e}: not timed")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # so that this file runs as a script
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler, which only counts bytes here, talks a lot
 
 import torch  # noqa: E402
 
@@ -33,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Benchmarks: ours and peers by turns, against measured floors.")
     parser.add_argument("names", nargs="*", help=f"rows; by default {', '.join(CPU)}, or with --gpu {', '.join(GPU)}")
     parser.add_argument("--gpu", action="store_true", help="the rows of one CUDA device")
-    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds, to see that it runs; no figures")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and few rounds, to see that it runs; no figures"
+    )
     options = parser.parse_args(argv)
     known = GPU if options.gpu else CPU
     if wrong := sorted(set(options.names) - set(known)):
@@ -44,7 +47,10 @@ def main(argv: list[str] | None = None) -> int:
     device = torch.device("cuda" if options.gpu else "cpu")
     ceilings = measure_ceilings(device, options.quick)
     about = _about(device)
-    print(f"{about} {ceilings.matmul / 1e9:.0f} GFLOP/s, {ceilings.copy / 1e9:.1f} GB/s, {ceilings.exp / 1e9:.2f} Gexp/s.", flush=True)
+    print(
+        f"{about} {ceilings.matmul / 1e9:.0f} GFLOP/s, {ceilings.copy / 1e9:.1f} GB/s, {ceilings.exp / 1e9:.2f} Gexp/s.",
+        flush=True,
+    )
     bench = Bench(device, ceilings, options.quick)
     context = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

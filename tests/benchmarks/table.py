@@ -61,7 +61,9 @@ class Row:
         """The row in Markdown."""
         ratio = "" if self.to_peer is None else f"{self.to_peer:.3g}{_faster(self.to_peer)}"
         words = {True: "met", False: "**missed**", None: "not measured"}
-        goals = ", ".join(f"{_WORDS[name]} <= {bound:.3g}: {words[self.met[name]]}" for name, bound in self.targets.items())
+        goals = ", ".join(
+            f"{_WORDS[name]} <= {bound:.3g}: {words[self.met[name]]}" for name, bound in self.targets.items()
+        )
         cells = [
             f"`{self.name}`",
             self.workload,

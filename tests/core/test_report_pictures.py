@@ -5,6 +5,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+
 from contrapose.report.canvas import DPI, HIT
 from contrapose.report.plots import embedding_map, loss_curves
 from contrapose.report.preview import as_text, fit_text
@@ -33,7 +34,9 @@ def near(drawn, colour, within=0.03):
 
 PREVIEWS = {
     "text": {"text/plain": "it costs $5 and $6, " * 30},
-    "html": {"text/html": "<style>td{}</style><table><tr><th>a</th><td>1.5</td></tr><tr><td>b &amp; c</td></tr></table>"},
+    "html": {
+        "text/html": "<style>td{}</style><table><tr><th>a</th><td>1.5</td></tr><tr><td>b &amp; c</td></tr></table>"
+    },
     "other": {"application/x-thing": b"0" * 2048},
     "missing": None,
 }
@@ -84,7 +87,9 @@ def test_embedding_map_colours_by_label(tmp_path):
     z = rng.normal(size=(40, 6))
     labels = np.repeat([0.0, 1.0], 20)
     grey = read(embedding_map({"wave": z, "note": z[:5]}, None, tmp_path / "a.png"))
-    drawn = read(embedding_map({"wave": z}, {"wave": labels}, tmp_path / "b.png", {0.0: "a name of some length", 1.0: "b"}))
+    drawn = read(
+        embedding_map({"wave": z}, {"wave": labels}, tmp_path / "b.png", {0.0: "a name of some length", 1.0: "b"})
+    )
     for colour in ("#4269d0", "#efb118"):
         assert near(drawn, colour, 0.15).sum() > 200
         assert near(grey, colour, 0.15).sum() == 0

@@ -70,7 +70,14 @@ def test_the_core_names_no_modality():
 
 @pytest.mark.parametrize(
     ("code", "named"),
-    [("image_size", True), ("load_images", True), ("RGB", True), ("imagenary", False), ("image/png", False), ("image/simclr", True)],
+    [
+        ("image_size", True),
+        ("load_images", True),
+        ("RGB", True),
+        ("imagenary", False),
+        ("image/png", False),
+        ("image/simclr", True),
+    ],
 )
 def test_what_counts_as_naming_a_modality(code: str, named: bool):
     assert bool(MODALITY.search(code.lower())) is named
@@ -127,7 +134,7 @@ def test_no_tracked_file_names_a_host_or_a_path_of_one_machine():
         except UnicodeDecodeError:
             continue
         for n, line in enumerate(text.splitlines(), 1):
-            if (match := HOSTS.search(line) or MACHINE_PATHS.search(line)):
+            if match := HOSTS.search(line) or MACHINE_PATHS.search(line):
                 found.append(f"{path.relative_to(ROOT)}:{n}: {match[0]}")
     assert not found, "\n".join(found)
 

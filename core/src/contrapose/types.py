@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -76,15 +76,18 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch with every tensor on ``device``."""
+        return self._map(lambda t: t.to(device, non_blocking=non_blocking))
 
-        def move(x: Any) -> Any:
-            return x.to(device, non_blocking=non_blocking)
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, from which ``to(..., non_blocking=True)`` copies alongside the computing."""
+        return self._map(Tensor.pin_memory)
 
+    def _map(self, fn: Callable[[Tensor], Tensor]) -> Batch:
         views = {
-            name: ViewBatch(tree_map(move, v.data), v.modality, move(v.index), tree_map(move, v.meta))
+            name: ViewBatch(tree_map(fn, v.data), v.modality, fn(v.index), tree_map(fn, v.meta))
             for name, v in self.views.items()
         }
-        return Batch(move(self.sample), views, tree_map(move, self.meta), self.skipped)
+        return Batch(fn(self.sample), views, tree_map(fn, self.meta), self.skipped)
 
     def take(self, positions: Tensor) -> Batch:
         """The part of the batch at ``positions`` (n,) int64 of ``sample``, in their order."""
@@ -178,16 +181,26 @@ class Modality(Protocol):
 
 @runtime_checkable
 class ViewGenerator(Protocol):
-    """Makes views of a sample. ``modality`` is what it reads; its views may be of another (a rendering)."""
+    """Makes views of a sample. ``modality`` is what it reads; its views may be of another (a rendering).
+
+    Optional: ``makes``, that other modality; ``view_names``, the names of its views where it makes several; ``fit(samples)``
+    with ``state_dict()`` and ``load_state_dict(state)``.
+    """
 
     modality: str
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sequence[View]: ...
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sequence[View]:
+        """The views, a function of the sample and ``rng`` alone."""
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """A dataset: samples by position, ``reader[i].id`` stable over runs."""
+    """A dataset: samples by position, ``reader[i].id`` stable over runs.
+
+    Optional, where the core makes use of it: ``read(i) -> (Sample, [(modality, error)])`` for what can't be read, ``meta``
+    (dtypes of the columns of ``Sample.meta``), ``ids``, ``column(name)`` and ``words(name)`` (a column as numbers, as text),
+    ``subset(positions)``, ``vocabularies``, ``fingerprint()``.
+    """
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int) -> Sample: ...
@@ -195,12 +208,13 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """An ``nn.Module`` from a collated batch to its taps, ``{"pooled": (n, D), "dense": (n, P, D), ...}``; ``dims`` gives each D."""
+    """An ``nn.Module`` from a collated batch to its taps ``{"pooled": (n, D), "dense": (n, P, D), ...}``; ``dims``: each D."""
 
     modality: str
     dims: Mapping[str, int]
 
-    def __call__(self, data: Any) -> Mapping[str, Tensor]: ...
+    def __call__(self, data: Any) -> Mapping[str, Tensor]:
+        """The taps of a collated batch."""
 
 
 def tree_map(fn: Any, tree: Any) -> Any:

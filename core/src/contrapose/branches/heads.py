@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -36,7 +37,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [dim, *[hidden or dim] * (layers - 1), out]
         parts: list[nn.Module] = []
-        for n, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for n, (a, b) in enumerate(pairwise(widths)):
             inner = n < layers - 1
             normed = norm == "batch" if inner else last != "none"
             parts.append(nn.Linear(a, b, bias=not normed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from contrapose.clock import Clock, Schedule
 
@@ -33,7 +33,8 @@ class Twin(nn.Module):
         """One step towards the online modules."""
         if self.momentum is None:
             return
-        mine, theirs = [], []
+        mine: list[Tensor] = []
+        theirs: list[Tensor] = []
         for copies, originals in ((self.encoders, encoders), (self.projectors, projectors)):
             for name, module in copies.items():
                 mine += [*module.parameters()]

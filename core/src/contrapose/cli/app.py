@@ -79,7 +79,7 @@ def _from_plugins() -> dict[str, Any]:
     return registry().manager.commands(_made_by)
 
 
-def _made_by(register: Callable[[Any], None]) -> dict[str, Any]:
+def _made_by(register: Callable[..., Any]) -> dict[str, Any]:
     """The commands that one plugin adds to a command line of its own."""
     cli = _typer()
     cli.callback()(lambda: None)  # keeps it a group, even of one command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ def show(
     kind: Annotated[str, typer.Argument(help="view, encoder, loss, method, ...", metavar="KIND")],
     name: Annotated[str, typer.Argument(help="Such as image/simclr.", metavar="NAME")],
 ) -> None:
-    """Show a component: its arguments with defaults, paper and documentation."""
+    """Show what a component takes, its paper and its documentation."""
     from contrapose.config.build import MISSING, parameters
     from contrapose.config.yaml import dump
     from contrapose.plugins import registry
@@ -36,14 +37,12 @@ def show(
     if isinstance(found, dict):
         typer.echo("\n" + dump(found).rstrip())
         return
-    if callable(found):
-        typer.echo("\narguments" if parameters(found) else "\ntakes no arguments")
-        for p in parameters(found):
-            default = "required" if p.default is MISSING else f"= {p.default!r}"
-            typer.echo(
-                "  " + " ".join(filter(None, (f"{p.name}: {p.annotation}" if p.annotation else p.name, default)))
-            )
-            if p.doc:
-                typer.echo(f"      {p.doc}")
+    takes = parameters(found) if callable(found) else []
+    typer.echo("\narguments" if takes else "\nno arguments")
+    for p in takes:
+        default = " (required)" if p.default is MISSING else f" = {p.default!r}"
+        typer.echo(f"  {p.name}{': ' + p.annotation if p.annotation else ''}{default}")
+        if p.doc:
+            typer.echo(textwrap.fill(p.doc, 80, initial_indent=" " * 6, subsequent_indent=" " * 6))
     if doc := inspect.getdoc(found):
-        typer.echo(f"\n{doc}")
+        typer.echo(f"\n{doc.partition('Args:')[0].rstrip()}")

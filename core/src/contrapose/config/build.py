@@ -12,13 +12,14 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from contrapose.config.messages import describe, explain, show
+from contrapose.config.messages import explain, show
 from contrapose.config.yaml import Way
 from contrapose.errors import ConfigError, PluginError, did_you_mean
 from contrapose.plugins import registry
 from contrapose.plugins.registry import import_target
 
 MISSING = inspect.Parameter.empty
+_SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -36,7 +37,18 @@ class Parameter:
         """The type as text, ``""`` where untold."""
         if self.hint is MISSING:
             return ""
-        return self.hint if isinstance(self.hint, str) else inspect.formatannotation(self.hint)
+        if isinstance(self.hint, str):
+            return self.hint
+        base = typing.get_args(self.hint)[0] if hasattr(self.hint, "__metadata__") else self.hint
+        limits = [
+            f"{sign} {getattr(m, at)}" for m in _limits(self.hint) for at, sign in _SIGNS.items() if hasattr(m, at)
+        ]
+        return re.sub(r"\b(typing|collections\.abc)\.", "", inspect.formatannotation(base)) + (f" ({', '.join(limits)})" if limits else "")
+
+
+def _limits(hint: Any) -> list[Any]:
+    """The constraints that a hint is annotated with, those of pydantic's ``Field`` unpacked."""
+    return [limit for note in getattr(hint, "__metadata__", ()) for limit in getattr(note, "metadata", [note])]
 
 
 def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:
@@ -48,17 +60,14 @@ def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:
     if isinstance(node, Mapping):
         arguments = dict(node)
         name = arguments.pop("use", None)
-        if name is None:
-            raise ConfigError(f"expected a {kind} as its name or {{use: name, ...}}, got {show(dict(node))}", path)
-    elif isinstance(node, (str, type)):
+    elif isinstance(node, (str, type, bool, int, float, list, tuple)) or node is None:
         name, arguments = node, {}
-    elif node is None or isinstance(node, (bool, int, float, list, tuple)):
-        raise ConfigError(f"expected a {kind} as its name or {{use: name, ...}}, got {show(node)}", path)
     else:
         return node
-    target = (
-        _target(kind, name, (*path, "use") if isinstance(node, Mapping) else path) if isinstance(name, str) else name
-    )
+    if not isinstance(name, str) and not callable(name):
+        raise ConfigError(f"expected the name of a component or {{use: name, ...}}, got {show(node)}", path)
+    named = (*path, "use") if isinstance(node, Mapping) else path
+    target = _target(kind, name, named) if isinstance(name, str) else name
     if not callable(target):
         if arguments:
             raise ConfigError(f"the {kind} {name!r} takes no arguments, got {', '.join(arguments)}", path)
@@ -106,12 +115,10 @@ def check(value: Any, hint: Any, path: Way = ()) -> Any:
 
     try:
         made = adapter.validate_python(value)
+        return adapter.validate_python(value, strict=True) if _reread(value, made) else made
     except ValidationError as error:
         message, way = explain(error, value)
         raise ConfigError(message, (*path, *way)) from None
-    if _reread(value, made):
-        raise ConfigError(f"expected {describe(hint)}, got {show(value)}", path)
-    return made
 
 
 def parameters(target: Callable[..., Any]) -> list[Parameter]:

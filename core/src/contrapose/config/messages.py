@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import types
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from contrapose.errors import did_you_mean
 
@@ -14,20 +12,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-_WORDS: dict[Any, str] = {
-    float: "a number",
-    int: "a whole number",
-    bool: "true or false",
-    str: "text",
-    Path: "a path",
-    list: "a list",
-    tuple: "a list",
-    Sequence: "a list",
-    set: "a list",
-    dict: "a mapping",
-    Mapping: "a mapping",
-    type(None): "null",
-}
 _TYPES = {
     "float": "a number",
     "int": "a whole number",
@@ -43,20 +27,6 @@ _TYPES = {
     "model": "a mapping",
     "dataclass": "a mapping",
 }
-
-
-def describe(hint: Any) -> str:
-    """A type hint in words: ``"a number"``, ``"one of 'a', 'b'"``, ``"a list of whole numbers"`` as ``"a list"``."""
-    origin = get_origin(hint)
-    if origin is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    if origin in (Union, types.UnionType):
-        words = list(dict.fromkeys(describe(h) for h in get_args(hint)))
-        return " or ".join(words)
-    if hasattr(hint, "__metadata__"):
-        return describe(get_args(hint)[0])
-    base = origin or hint
-    return _WORDS.get(base) or f"a {getattr(base, '__name__', str(base))}"
 
 
 def show(value: object) -> str:

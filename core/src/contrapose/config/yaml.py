@@ -64,6 +64,7 @@ def dump(tree: Any) -> str:
     writer.default_flow_style = None
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 120
+    writer.representer.ignore_aliases = lambda _: True
     out = StringIO()
     writer.dump(tree, out)
     return out.getvalue()
@@ -78,6 +79,8 @@ def _plain(node: Any, way: Way, lines: dict[Way, int], name: str, above: tuple[A
         raise ConfigError(f"{name}:{line}: an alias can't contain itself")
     if isinstance(node, ScalarNode):
         return _scalar(node, f"{name}:{line}")
+    if str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
+        raise ConfigError(f"{name}:{line}: the tag {node.tag} is not allowed")
     if isinstance(node, SequenceNode):
         return [_plain(item, (*way, i), lines, name, (*above, node)) for i, item in enumerate(node.value)]
     assert isinstance(node, MappingNode)

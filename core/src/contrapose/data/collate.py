@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from contrapose.data.failure import one_line, raise_if_fatal
-from contrapose.errors import ContraposeError, DataError
+from contrapose.errors import ConfigError, ContraposeError, DataError
 from contrapose.types import Batch, Modality, Reader, Sample, View, ViewBatch, tree_map
 
 SUSPICIOUS = 4
@@ -73,7 +73,9 @@ class Collate:
         self, names: Mapping[str, str], modalities: Mapping[str, Modality], columns: Mapping[str, np.dtype]
     ) -> None:
         self.names = dict(names)
-        self.modalities = {m: modalities[m] for m in set(names.values())}
+        if unknown := set(names.values()) - set(modalities):
+            raise ConfigError(f"views of {unknown.pop()!r} need that modality to collate them", ("views",))
+        self.modalities = dict(modalities)
         self.columns = {name: torch.float64 if dtype.kind == "f" else torch.int64 for name, dtype in columns.items()}
 
     def __call__(self, items: Sequence[Item]) -> Batch | ContraposeError:

@@ -16,10 +16,10 @@ from contrapose.types import Modality
 
 
 class FolderReader(TableReader):
-    """Samples from files joined by their stem: ``chair.png`` and ``chair.ply`` are one.
+    """Samples from files joined by their stem: ``chair.x`` and ``chair.y`` are one.
 
-    ``columns`` may give a modality its own subfolder (``images/chair.png`` and ``clouds/chair.ply``); "." or None is
-    the whole folder. What a modality reads is told by its ``extensions`` (".png", ...). The reader offers the columns
+    ``columns`` may give a modality its own subfolder (``left/chair.x`` and ``right/chair.y``); "." or None is
+    the whole folder. What a modality reads is told by its ``extensions`` (".x", ...). The reader offers the columns
     ``path`` (below that folder, without extension), ``folder`` (the nearest folder: ``cat`` of ``train/cat/x``) and
     ``top`` (the first: ``train``), so ``meta: {label: folder}`` and ``split: {column: top}`` do what one expects. Ids
     follow the sorted paths.

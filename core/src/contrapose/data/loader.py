@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -52,12 +53,20 @@ class Loader:
                 if isinstance(batch, ContraposeError):
                     raise batch
                 yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                "a worker process died, often for lack of memory; set train.workers lower, or to 0"
-            ) from error
+        except Exception as error:
+            self.close()
+            if isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error):
+                message = "a worker process died, often for lack of memory; set train.workers lower"
+                raise DataError(message) from error
+            raise
+
+    def close(self) -> None:
+        """End the workers; a further iteration starts new ones."""
+        # DataLoader ends them only when it is collected: late after an error, whose traceback holds it, and then the
+        # workers of another loader, which inherited it, may be the ones to try.
+        iterator, self._loader._iterator = self._loader._iterator, None
+        if iterator is not None and self._loader.num_workers:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def make_loader(
@@ -80,5 +89,6 @@ def make_loader(
     which rank ``rank`` of ``world`` gets its part. Raises `ConfigError` if there is no whole batch and ``drop_last``.
     """
     sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last)
-    collate = Collate(make_views.names, modalities, getattr(reader, "meta", {}))
+    columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
+    collate = Collate(make_views.names, modalities, columns)
     return Loader(ViewDataset(reader, make_views), sampler, collate, workers, pin_memory)

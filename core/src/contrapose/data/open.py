@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contrapose.config import build as component
 from contrapose.data.folder import FolderReader
 from contrapose.data.formats import FORMATS
 from contrapose.data.manifest import ManifestReader
@@ -21,18 +22,18 @@ def open_reader(
     meta: Mapping[str, str] | None = None,
     vocabularies: Mapping[str, Sequence[str]] | None = None,
     base: Path | None = None,
-    build: Callable[..., Any] | None = None,
+    build: Callable[..., Any] = component,
 ) -> Reader:
     """Open a dataset.
 
     ``data`` is a manifest or a folder (relative to ``base`` where it is there, else to the working folder), an
-    address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build`` (``config.build``), or a
+    address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, or a
     reader already. ``columns`` says which column or columns hold each modality, ``meta`` which columns become
     numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or `ConfigError`.
     """
     context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
     if not isinstance(data, (str, Path)):
-        return build("reader", data, ("data",), **context) if build and isinstance(data, Mapping) else data
+        return build("reader", data, ("data",), **context) if isinstance(data, Mapping) else data
     path = Path(data)
     if base is not None and (base / path).exists():
         path = base / path
@@ -40,7 +41,7 @@ def open_reader(
         return FolderReader(path, **context)
     if path.suffix.lower() in FORMATS:
         return ManifestReader(path, **context)
-    if build is not None and (name := _claimed(str(data))) is not None:
+    if (name := _claimed(str(data))) is not None:
         return build("reader", {"use": name, "uri": str(data)}, ("data",), **context)
     if not path.exists():
         raise DataError(f"{data}: no such file or folder")

@@ -55,7 +55,10 @@ class Parts:
     def splits(self) -> dict[str, Reader]:
         """The data by split; ``train`` is always there. Raises ``DataError`` or ``ConfigError``."""
         spec = self.run.split
-        said = spec and ({"column": spec.column} if spec.column else spec.model_dump(exclude={"column"}))
+        if spec is None:
+            said = None
+        else:
+            said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"})
         return split(self.open(self.run.data), said)
 
     def open(self, data: Any) -> Reader:

@@ -113,7 +113,9 @@ def read(folder: Path) -> Checkpoint:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise CheckpointError(f"checkpoint {folder.name} is damaged: {_reason(e)}") from e
     if state.get("format") != FORMAT:
-        raise CheckpointError(f"checkpoint {folder.name} is of format {state.get('format')}; this version reads {FORMAT}")
+        raise CheckpointError(
+            f"checkpoint {folder.name} is of format {state.get('format')}; this version reads {FORMAT}"
+        )
     return Checkpoint(folder, state)
 
 

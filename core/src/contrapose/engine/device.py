@@ -26,7 +26,9 @@ def accelerator_for(train: TrainConfig) -> Accelerator:
     """Accelerate's view of the device, the precision and the processes. Raises ``ConfigError``."""
     cuda = use_cuda(train.device)
     if PartialState().num_processes == 1:
-        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run of this process may have had another device
+        AcceleratorState._reset_state(
+            reset_partial_state=True
+        )  # an earlier run of this process may have had another device
     return Accelerator(
         cpu=not cuda,
         mixed_precision="bf16" if train.precision == "bf16" else "no",

@@ -28,7 +28,7 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.parameters / 1e6:.2f} M parameters, about {self.seconds_per_step:.3g} s a step, "
+            f"{self.parameters:,} parameters, about {self.seconds_per_step:.3g} s a step, "
             f"{clock_time(self.seconds)} in all, peak memory {self.peak_bytes / 2**30:.2f} GiB ({self.device})"
         )
 

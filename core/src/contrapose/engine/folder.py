@@ -30,6 +30,8 @@ def resolved(config: Config) -> dict[str, Any]:
         base = config.source.parent if config.source else Path()
         near = base / run.data if (base / run.data).exists() else Path(run.data)
         tree["data"] = str(near.resolve()) if near.exists() else str(run.data)
+    if run.split and run.split.column:
+        tree["split"] = {"column": run.split.column}
     tree["train"]["threads"] = run.train.threads or torch.get_num_threads()
     return {k: v for k, v in tree.items() if v is not None and k != "out"}
 
@@ -98,13 +100,16 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
-            raise ContraposeError(f"another process is training into {folder}: wait for it, or choose another --out") from e
+            raise ContraposeError(
+                f"another process is training into {folder}: wait for it, or choose another --out"
+            ) from e
         yield
 
 
 def _plain(tree: Any) -> Any:
     if isinstance(tree, BaseModel):
-        return {name: _plain(getattr(tree, name)) for name in type(tree).model_fields}
+        fields = {name: _plain(getattr(tree, name)) for name in type(tree).model_fields}
+        return {name: value for name, value in fields.items() if value is not None}
     if isinstance(tree, Mapping):
         return {str(k): _plain(v) for k, v in tree.items()}
     if isinstance(tree, (list, tuple)):

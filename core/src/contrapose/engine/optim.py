@@ -44,7 +44,7 @@ def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """The optimiser's state as ``{"<slot>/<parameter name>": tensor}``; slots are its own (``exp_avg``, ``step``, ...)."""
-    names = {p: name for name, p in module.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
     return {
         f"{slot}/{names[p]}": value
         for p, slots in optimizer.state.items()

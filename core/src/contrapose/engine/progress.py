@@ -20,7 +20,9 @@ def clock_time(seconds: float) -> str:
 class ProgressLine:
     """Epoch, loss, learning rate, samples a second and the time left."""
 
-    def __init__(self, console: Console, start: int, steps: int, steps_per_epoch: int, batch_size: int, quiet: bool) -> None:
+    def __init__(
+        self, console: Console, start: int, steps: int, steps_per_epoch: int, batch_size: int, quiet: bool
+    ) -> None:
         self.console, self.quiet = console, quiet
         self.start, self.steps, self.steps_per_epoch, self.batch_size = start, steps, steps_per_epoch, batch_size
         self.epochs = -(-steps // steps_per_epoch)
@@ -43,7 +45,7 @@ class ProgressLine:
             self.losses.append(float(row["loss"]))
             if int(row["step"]) % self.steps_per_epoch == 0 or row["step"] == self.steps:
                 if not self.quiet:
-                    self.console.print(self._line(row, sum(self.losses) / len(self.losses)), highlight=False)
+                    self.console.print(self._line(row, sum(self.losses) / len(self.losses)), highlight=False, soft_wrap=True)
                 self.losses.clear()
 
     def close(self) -> None:

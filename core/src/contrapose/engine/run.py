@@ -184,11 +184,11 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], consol
     method = parts.make_method()
     last = None
     if any((where / "checkpoints").glob("step-*")):
-        last = checkpoint.newest(where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False))
+        last = checkpoint.newest(where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False, soft_wrap=True))
         _require_own(last, parts, method)
-        console.print(f"resuming {where} after step {last.step}", highlight=False)
+        console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
     else:
-        console.print(f"{where} has no checkpoint yet: starting from its beginning", highlight=False)
+        console.print(f"{where} has no checkpoint yet: starting from its beginning", highlight=False, soft_wrap=True)
     if accelerator.is_main_process:
         folder.write_config(where, folder.resolved(config))
     _fit(where, parts, method, accelerator, last, console, quiet)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -101,7 +102,8 @@ def fit(
     step = 0
     if resume is not None:
         step = resume.step
-        method.load_state_dict(resume.tensors("model"))  # on the CPU still: sources take their shapes from what they load
+        # Before the method goes to its device: sources take their buffers' shapes from what they load.
+        method.load_state_dict(resume.tensors("model"))
     method.to(accelerator.device)
     method.clock.start(per_epoch, epochs)
     optimizer = make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
@@ -145,13 +147,12 @@ def fit(
                     step += 1
                     metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, batch.sample)
                     skipped.add(batch.skipped)
-                    stopping = _agreed(stop, step, accelerator)
-                    if step == steps or stopping or step % (train.checkpoint_every or per_epoch) == 0:
+                    signum = _agreed(stop, step, accelerator)
+                    if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
                         save()
-                    if stopping and step < steps:
-                        raise Interrupted(
-                            f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}", stop.signum
-                        )
+                    if signum and step < steps:
+                        message = f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}"
+                        raise Interrupted(message, signum)
                     if step == steps:
                         break
     finally:
@@ -160,35 +161,34 @@ def fit(
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         method.eval()
     if main and (summary := skipped.summary()):
-        console.print(summary, highlight=False)
+        console.print(summary, highlight=False, soft_wrap=True)
 
 
-def _agreed(stop: StopRequest, step: int, accelerator: Accelerator) -> bool:
-    """Whether to stop now. Processes learn of a signal at different steps, so several of them agree on one every ten."""
+def _agreed(stop: StopRequest, step: int, accelerator: Accelerator) -> int | None:
+    """The signal to stop by now. Several processes learn of one at different steps, so they agree on it every ten."""
     if accelerator.num_processes == 1:
-        return stop.signum is not None
+        return stop.signum
     if step % 10:
-        return False
+        return None
     if stop.signum is not None:
         accelerator.set_trigger()
-    return accelerator.check_trigger()
+    return (stop.signum or signal.SIGTERM) if accelerator.check_trigger() else None
 
 
 def _tell(
-    batches: Iterable[Batch],
+    batches: Iterator[Batch],
     model: torch.nn.Module,
     method: Method,
     accelerator: Accelerator,
     steps: int,
     console: Console,
-) -> Iterable[Batch]:
+) -> Iterator[Batch]:
     """Print what the run will cost, by a rehearsal on the first batch; give the batches back, that one included."""
     began = time.perf_counter()
-    batches = iter(batches)
     first = next(batches)
     waited = time.perf_counter() - began
     on_device = first.to(accelerator.device)
     estimate = rehearse(method, lambda: model(on_device).loss, accelerator.device, steps, waited)
     if accelerator.is_main_process:
-        console.print(str(estimate), highlight=False)
+        console.print(str(estimate), highlight=False, soft_wrap=True)
     return chain([first], batches)

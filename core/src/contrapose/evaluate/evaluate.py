@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from contrapose.engine.run import Run
 
 OPTIONS = ("views", "evaluators")
-"""The keys of a config's ``evaluate``: the views by which each modality is seen, and which evaluators run."""
+"""The keys of a config's ``evaluate``: by which views each modality is seen, and which evaluators run."""
 
 
 def evaluate(run: Run, split: str = "test", baseline: bool = True, seed: int = 0, draws: int = 2000) -> Evaluation:
     """Score ``run`` on a split, beside its untrained self if ``baseline``, and write ``evaluation.json``.
 
-    The evaluators are those that the config's ``evaluate.evaluators`` lists, else all on offer. Nothing is chosen on ``split``: it is
-    scored once, and a classifier's penalty comes from cross-validation on the train split. ``seed`` fixes folds and
-    bootstrap; ``draws`` is the number of bootstrap samples. Raises ``DataError`` if the split has nothing to score,
-    or an embedding isn't finite.
+    The evaluators are those that the config's ``evaluate.evaluators`` lists, else all on offer. Nothing is chosen on
+    ``split``: it is scored once, and a classifier's penalty comes from cross-validation on the train split. ``seed``
+    fixes folds and bootstrap; ``draws`` is the number of bootstrap samples. Raises ``DataError`` if the split has
+    nothing to score, or an embedding isn't finite.
     """
     evaluators = chosen(run.config.run.evaluate)
     trained = embedded(run, split, seed)

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +15,8 @@ from rich.text import Text
 
 from contrapose.evaluate.scores import Embedded
 
-WIDTHS = {"": 14, "value": 6, "95 %": 14, "chance": 6, "untrained": 9, "gain": 6, "95 % ": 14}
-"""Columns of the table; with a space between them they make 75 characters."""
+WIDTHS = {"": 14, "value": 6, "95 %": 14, "chance": 6, "untrained": 9, "gain": 6, "95 % ": 16}
+"""Columns of the table; with a space after each they make 78 characters."""
 
 
 @dataclass(frozen=True)
@@ -88,61 +87,69 @@ class Evaluation:
         return path
 
     def __rich__(self) -> Group:
-        parts: list[Any] = []
-        for of, rows in groupby(sorted(self.rows, key=lambda r: self._order.index(r.of)), key=lambda r: r.of):
-            parts += [Text(), *self._section(of, list(rows))]
-        return Group(*parts, Text(), *(Text(line, style="dim") for line in self._footnotes()))
+        columns = list(WIDTHS)[: 4 if all(row.untrained is None for row in self.rows) else None]
+        parts: list[Any] = [_table(columns, header=True)]
+        # Directions come first, then modalities, then pairs; in each, what is in per cent before the geometry.
+        for of in sorted(dict.fromkeys(row.of for row in self.rows), key=lambda of: ("→" not in of, " – " in of)):
+            rows = sorted((row for row in self.rows if row.of == of), key=lambda row: not row.percent)
+            parts += [self._title(of, rows), _filled(columns, rows), Text()]
+        return Group(*parts, *(Text(line, style="dim") for line in self._footnotes()))
 
-    @property
-    def _order(self) -> list[str]:
-        return list(dict.fromkeys(row.of for row in self.rows))
-
-    def _section(self, of: str, rows: list[Row]) -> Iterator[Any]:
-        counts = [row for row in rows if row.queries]
+    def _title(self, of: str, rows: list[Row]) -> Text:
         title = Text(of, style="bold")
-        if counts:
-            most = max(counts, key=lambda r: r.queries or 0)
+        most = max(rows, key=lambda row: row.queries or 0)
+        if most.queries:
             groups = f" in {most.groups:,} groups" if most.groups != most.queries else ""
-            title.append(f"  {most.queries:,} {self.split} rows{groups}", style="dim")
-        yield title
-        trained_only = all(row.untrained is None for row in rows)
-        columns = list(WIDTHS)[: 4 if trained_only else None]
-        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-        for i, name in enumerate(columns):
-            table.add_column(name, width=WIDTHS[name], justify="right" if i else "left", no_wrap=True)
-        for row in rows:
-            gain_style = {True: "green", False: "red", None: "dim"}[row.improved]
-            cells = [
-                Text(row.metric),
-                Text(_number(row.value, row.percent), style="bold"),
-                Text(_range(row.interval, row.percent), style="dim"),
-                Text(_number(row.chance, row.percent)),
-                Text(_number(row.untrained, row.percent)),
-                Text(_number(row.gain, row.percent, sign=True), style=gain_style),
-                Text(_range(row.gain_interval, row.percent, sign=True), style=gain_style),
-            ]
-            table.add_row(*cells[: len(columns)])
-        yield table
+            title.append(f"  {most.queries:,} {self.split} rows{groups}", style="not bold dim")
+        return title
 
     def _footnotes(self) -> Iterator[str]:
-        yield "R@k and accuracies in %. 95 %: bootstrap over groups; of the gain, paired by query."
-        yield "chance: k / gallery for R@k; the train split's commonest class for accuracies."
+        yield "R@k and accuracies in %; chance: k / gallery, or train's commonest class."
+        if any(row.interval for row in self.rows):
+            yield "95 %: bootstrap over groups."
+        if any(row.gain_interval for row in self.rows):
+            yield "gain: trained - untrained, its interval paired by query."
         for row in self.rows:
             if "count as wrong" in row.note:
                 yield f"{row.metric} of {row.of}: {row.note.rpartition('; ')[2]}."
 
 
-def _number(value: float | None, percent: bool, sign: bool = False) -> str:
+def _table(columns: list[str], header: bool = False) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=header, header_style="dim")
+    for i, name in enumerate(columns):
+        table.add_column(name, width=WIDTHS[name], justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _filled(columns: list[str], rows: list[Row]) -> Table:
+    table = _table(columns)
+    for row in rows:
+        gain_style = {True: "green", False: "red", None: "dim"}[row.improved]
+        cells = [
+            Text(row.metric),
+            Text(_number(row.value, row.percent), style="bold"),
+            Text(_range(row.interval, row.percent), style="dim"),
+            Text(_number(row.chance, row.percent)),
+            Text(_number(row.untrained, row.percent)),
+            Text(_number(row.gain, row.percent, "+"), style=gain_style),
+            Text(_range(row.gain_interval, row.percent, "+"), style=gain_style),
+        ]
+        table.add_row(*cells[: len(columns)])
+    return table
+
+
+def _number(value: float | None, percent: bool, sign: str = "", decimals: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return ""
-    plus = "+" if sign else ""
     if percent:
-        return f"{100 * value:{plus}.1f}"
-    return f"{value:{plus}.0f}" if abs(value) >= 999.5 else f"{value:{plus}.3g}"
+        return f"{100 * value:{sign}.1f}"
+    if abs(value) >= 999.5:
+        return f"{value:{sign}.0f}"
+    return f"{value:{sign}.3g}" if abs(value) >= 1 else f"{value:{sign}.{decimals}f}"
 
 
-def _range(ends: tuple[float, float] | None, percent: bool, sign: bool = False) -> str:
-    return "" if ends is None else f"[{_number(ends[0], percent, sign)}, {_number(ends[1], percent, sign)}]"
+def _range(ends: tuple[float, float] | None, percent: bool, sign: str = "") -> str:
+    return "" if ends is None else f"[{', '.join(_number(end, percent, sign, decimals=2) for end in ends)}]"
 
 
 def _finite(tree: Any) -> Any:

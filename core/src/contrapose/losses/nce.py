@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrapose.types import Pairs
 from contrapose.losses.pair import PairLoss, Part
+from contrapose.types import Pairs
 
 
 class NCE(PairLoss):

@@ -102,7 +102,14 @@ def _anchors(
             for j in _slices(block.width, tile):
                 names: list[str] = []
 
-                def visit(b: int = b, block: Block = block, j: slice = j, names: list[str] = names) -> list[Tensor]:
+                def visit(
+                    b: int = b,
+                    block: Block = block,
+                    j: slice = j,
+                    names: list[str] = names,
+                    seen: dict[str, Tensor]
+                    | None = seen,  # the backward pass visits again when the later pass has its own
+                ) -> list[Tensor]:
                     pairs = plan.tile(b, i, j)
                     parts = loss.parts(block.logits(i, j), pairs, seen)
                     names[:] = [*parts]

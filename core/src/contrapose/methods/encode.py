@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from contrapose.branches.branch import Branch
 from contrapose.branches.heads import lone, touch
 from contrapose.types import Batch, Rows, ViewBatch, ident, tree_cat, tree_shape
 
@@ -44,7 +43,7 @@ def _nothing(encoder: nn.Module) -> Taps:
 
 
 def table(
-    name: str, branch: Branch, batch: Batch, views: Sequence[str], z: Sequence[Tensor], present: Mapping[str, Tensor]
+    name: str, grad: bool, batch: Batch, views: Sequence[str], z: Sequence[Tensor], present: Mapping[str, Tensor]
 ) -> Rows:
     """One table of several views' rows, with their columns; every position of (n, P, D) is a row."""
     parts = [_view_rows(name, batch, view, rows, present) for view, rows in zip(views, z, strict=True)]
@@ -54,7 +53,7 @@ def table(
             meta.setdefault(column, []).append(values)
     shared = {c: torch.cat(v) for c, v in meta.items() if len(v) == len(parts)}
     rows = torch.cat([p.z for p in parts])
-    return Rows(rows if branch.grad else rows.detach(), shared)
+    return Rows(rows if grad else rows.detach(), shared)
 
 
 def _view_rows(name: str, batch: Batch, view: str, z: Tensor, present: Mapping[str, Tensor]) -> Rows:

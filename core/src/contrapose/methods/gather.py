@@ -25,11 +25,8 @@ def gather(rows: Rows) -> Rows:
     counts = _counts(len(rows), world, rows.z.device)
     z = _Gather.apply(rows.z, counts) if rows.z.requires_grad else _collect(rows.z, counts)
     meta = {name: _collect(_padded(rows.meta[name], world), counts) for name in sorted(rows.meta)}
-    parts = {
-        name: None if part is None else _collect(part, counts)
-        for name, part in (("bias", rows.bias), ("tau", rows.tau))
-    }
-    return replace(rows, z=z, meta=meta, **parts)
+    bias, tau = (None if part is None else _collect(part, counts) for part in (rows.bias, rows.tau))
+    return replace(rows, z=z, meta=meta, bias=bias, tau=tau)
 
 
 def total(x: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from contrapose.clock import Clock
 from contrapose.errors import ConfigError, did_you_mean
+from contrapose.methods.gather import gather, total, world_size
 from contrapose.relations.predicate import matches
 from contrapose.sources.base import Source
 from contrapose.types import Batch, Rows, ident
-from contrapose.methods.gather import gather, total, world_size
 
 
 class Outputs:
@@ -47,18 +47,20 @@ class Outputs:
             keep = torch.isin(rows.meta["view"], torch.tensor(wanted, dtype=torch.int64, device=rows.z.device))
             return rows.take(keep.nonzero().flatten())
         if whole in self.tables:
-            rows = self.tables[whole]
-            for source in self.sources.values():
-                rows = rows.with_columns(**source.annotate(rows))
-            return rows
+            return self._annotated(self.tables[whole])
         name, _, table = whole.partition(".")
         if name not in self.sources:
-            raise ConfigError(
-                f"there is no branch or source {whole!r}{did_you_mean(whole, [*self.tables, *self.sources])}"
-            )
-        source = self.sources[name]
-        made = source.rows(self, table)
-        return made if made is not None else self._nothing(source)
+            known = [*self.tables, *self.sources]
+            raise ConfigError(f"there is no branch or source {whole!r}{did_you_mean(whole, known)}")
+        made = self.sources[name].rows(self, table)
+        return self._annotated(made) if made is not None else self._nothing(self.sources[name])
+
+    def _annotated(self, rows: Rows) -> Rows:
+        """What sources know of these rows' samples, as columns ``source.table``."""
+        if rows.private:
+            return rows
+        known = {name: c for source in self.sources.values() for name, c in source.annotate(rows).items()}
+        return rows.with_columns(**{**known, **rows.meta}) if known else rows
 
     def _nothing(self, source: Source) -> Rows:
         """The empty table of a source that has nothing yet: it keeps the width and the columns of what it is made of."""

@@ -10,10 +10,10 @@ from torch import Tensor
 from contrapose.losses.head import HeadLoss
 from contrapose.losses.pair import Block, pair_loss
 from contrapose.losses.sets import SetLoss
-from contrapose.sources.derived import join
-from contrapose.types import Batch, Rows
 from contrapose.methods.outputs import Outputs
 from contrapose.methods.term import BoundTerm
+from contrapose.sources.derived import join
+from contrapose.types import Batch, Rows
 
 
 @dataclass

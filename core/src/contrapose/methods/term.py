@@ -15,9 +15,9 @@ from contrapose.losses.head import HeadLoss
 from contrapose.losses.pair import PairLoss
 from contrapose.losses.sets import SetLoss
 from contrapose.losses.similarity import SIMILARITIES, Similarity
+from contrapose.methods.temperature import Bias, Temperature
 from contrapose.relations.predicate import Predicate, parse
 from contrapose.relations.relation import Annotator, Assigner, Relation
-from contrapose.methods.temperature import Bias, Temperature
 
 Path = tuple[str | int, ...]
 
@@ -130,7 +130,7 @@ def from_node(node: Any, path: Path) -> Term:
 
 def build_args(cls: Callable[..., Any], node: Any, path: Path) -> Any:
     """``cls(**node)`` with unknown and missing keys named. For our own records, whose values are checked where they are used."""
-    names = [f.name for f in fields(cls)] if hasattr(cls, "__dataclass_fields__") else [*cls.__init__.__annotations__]  # type: ignore[misc, arg-type]
+    names = [f.name for f in fields(cls)] if hasattr(cls, "__dataclass_fields__") else [*cls.__init__.__annotations__]  # type: ignore[arg-type]
     if not isinstance(node, Mapping):
         raise ConfigError(f"expected keys among {', '.join(names)}; got {node!r}", path)
     for key in node:

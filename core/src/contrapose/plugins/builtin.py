@@ -155,7 +155,7 @@ def register_evaluators() -> list[Spec]:
             f"{at}:geometry",
             "effective rank, uniformity, alignment, modality gap",
             paper="Wang & Isola, ICML 2020; Garrido et al., ICML 2023; Liang et al., NeurIPS 2022",
-        ),  # fmt: skip
+        ),
     ]
 
 

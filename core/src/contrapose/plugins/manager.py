@@ -48,7 +48,7 @@ class Manager:
                 continue
             self._admit(module, distribution, version, point.name)
 
-    def commands(self, make: Callable[[Callable[[Any], None]], dict[str, Any]]) -> dict[str, Any]:
+    def commands(self, make: Callable[[Callable[..., Any]], dict[str, Any]]) -> dict[str, Any]:
         """The commands of all plugins, by name: ``make`` runs one plugin's hook. One that fails adds none and counts as broken."""
         commands: dict[str, Any] = {}
         for impl in self._pm.hook.register_commands.get_hookimpls():

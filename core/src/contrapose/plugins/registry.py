@@ -120,7 +120,7 @@ class Registry:
         said = f"there is no {kind} {name!r}"
         for other in KINDS:
             if other != kind and any(name in (o.name, o.spec.name) for o in self.offers(other)):
-                return f"{said}, but there is a {other} of that name"
+                return f"{said}; did you mean the {other} of that name?"
         prefix, slash, _ = name.partition("/")
         near = did_you_mean(name, [o.name if slash else o.spec.name for o in offers])
         plugins = [p for p in self.manager.plugins if slash and p.prefix == prefix]

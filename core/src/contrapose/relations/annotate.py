@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from contrapose.types import Rows
 from contrapose.relations.predicate import Tile, parse
 from contrapose.relations.relation import Annotator, Step
+from contrapose.types import Rows
 
 
 class Match(Annotator):
@@ -40,7 +40,9 @@ class Match(Annotator):
 
 
 class VonMises(Annotator):
-    """Weights ``2 - N softmax(s / sigma)`` of the positive part, s the similarity of each anchor's positive (DCLW, Yeh et al. 2022, eq. 6).
+    """Weights ``2 - N softmax(s / sigma)`` of the positive part (DCLW, Yeh et al. 2022, eq. 6).
+
+    s is the similarity of an anchor to its positive, the softmax is over the N anchors of all ranks.
 
     Args:
         query: the anchors' table, over which the softmax runs on all ranks.

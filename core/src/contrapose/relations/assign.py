@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from contrapose.clock import Schedule
-from contrapose.types import Rows
 from contrapose.relations.predicate import parse
 from contrapose.relations.relation import Assigner, Soft, Step
+from contrapose.types import Rows
 
 
 class Softmax(Assigner):

@@ -45,6 +45,7 @@ class Predicate:
     test: Test
 
     def __call__(self, tile: Tile) -> Tensor:
+        """Whether it holds, pair by pair."""
         return self.test(tile)
 
 

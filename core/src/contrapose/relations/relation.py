@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from contrapose.clock import Clock
-from contrapose.types import Pairs, Rows
 from contrapose.relations.predicate import Predicate, Tile
+from contrapose.types import Pairs, Rows
 
 
 class Step(Protocol):
@@ -82,7 +82,9 @@ class Relation(nn.Module):
         self.assigner = positives if isinstance(positives, Assigner) else None
         self.positives = {} if isinstance(positives, Assigner) else dict(positives)
         self.denominator = dict(denominator)
-        self.annotators = nn.ModuleDict(dict(annotate or {}))
+        self.annotators = dict(annotate or {})
+        for name, module in self.annotators.items():
+            self.add_module(f"annotate {name}", module)
         self.attract = attract
 
     @property

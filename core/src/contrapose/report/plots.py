@@ -106,11 +106,11 @@ def _legend(
 
 
 def _flatten(z: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
     if len(z) < 10:
-        flat = PCA(min(2, *z.shape), random_state=seed).fit_transform(z)
+        left, values, _ = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
+        flat = (left * values)[:, :2]
         return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     perplexity = min(30.0, (len(z) - 1) / 3)
     return TSNE(2, perplexity=perplexity, metric="cosine", init="random", random_state=seed).fit_transform(z)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrapose.types import Rows, ident
 from contrapose.sources.base import Step, Stored
+from contrapose.types import Rows, ident
 
 
 class Centroids(Stored):

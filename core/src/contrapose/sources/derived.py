@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from contrapose.draws import keyed_uniform
 from contrapose.errors import ConfigError
-from contrapose.types import Rows, ident
 from contrapose.sources.base import Source, Step
+from contrapose.types import Rows, ident
 
 
 class Mean(Source):
@@ -29,19 +29,19 @@ class Mean(Source):
         self.refs, self.normalize, self.name = (of,), normalize, name
 
     def rows(self, out: Step, table: str = "") -> Rows | None:
-        """(samples, D), in the order in which the samples first come."""
-        rows = out.rows(self.refs[0])
+        """(samples, D), by ascending sample."""
+        return self.reduce(out.rows(self.refs[0]))
+
+    def reduce(self, rows: Rows) -> Rows:
+        """The means of any table; other columns are those of the sample's first row."""
         z = F.normalize(rows.z, dim=-1) if self.normalize else rows.z
         samples, where = torch.unique(rows.meta["sample"], return_inverse=True)
-        count = torch.zeros(len(samples), dtype=z.dtype, device=z.device).index_add(0, where, torch.ones_like(z[:, 0]))
-        mean = (
-            torch.zeros(len(samples), z.shape[1], dtype=z.dtype, device=z.device).index_add(0, where, z)
-            / count[:, None]
-        )
-        first = torch.full_like(samples, len(rows)).scatter_reduce(
-            0, where, torch.arange(len(rows), device=z.device), "amin"
-        )
-        return Rows(mean, {k: c[first] for k, c in rows.meta.items()} | _own(self.name, len(samples), z.device))
+        count = torch.bincount(where, minlength=len(samples)).to(z.dtype)
+        mean = z.new_zeros(len(samples), z.shape[1]).index_add(0, where, z) / count[:, None]
+        number = torch.arange(len(rows), device=z.device)
+        first = torch.full_like(samples, len(rows)).scatter_reduce(0, where, number, "amin")
+        meta = {k: c[first] for k, c in rows.meta.items()}
+        return Rows(mean, meta | _own(self.name, len(samples), z.device))
 
 
 class Joined(Source):
@@ -79,7 +79,7 @@ class Stack(Joined):
 
 
 class Product(Joined):
-    """The elementwise product of unit vectors: its inner product with a third is the multilinear one (Symile, Saporta et al. 2024)."""
+    """The elementwise product of unit vectors: its inner product with a third is Symile's (Saporta et al. 2024, eq. 5)."""
 
     ready = True
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from contrapose.clock import Clock, Schedule
 from contrapose.errors import ConfigError
-from contrapose.types import Rows, ident
 from contrapose.sources.base import Source, Step
+from contrapose.types import Rows, ident
 
 
 def _columns(name: str, count: int, device: torch.device, **more: Tensor) -> dict[str, Tensor]:

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contrapose.errors import ConfigError
-from contrapose.types import IDENTITY, Rows, ident
 from contrapose.sources.base import Step, Stored
+from contrapose.types import Rows, ident
 
 
 class Queue(Stored):
@@ -72,7 +72,8 @@ class Queue(Stored):
         if not len(rows):
             return
         z = F.normalize(rows.z, dim=-1) if self.normalize else rows.z
-        values = {"z": z, **{f"column {n}": c for n, c in rows.meta.items() if n in IDENTITY or c.ndim == 1}}
+        columns = {n: c for n, c in rows.meta.items() if c.ndim == 1 and "." not in n}  # a.b is computed anew each step
+        values = {"z": z, **{f"column {n}": c for n, c in columns.items()}}
         if "z" not in self._buffers:
             for name, value in values.items():
                 self.keep(name, value.new_zeros((self.size, *value.shape[1:])))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from contrapose.types import Sample, View
 
-T = TypeVar("T")
 
-
-def view(modality: str, *, makes: str | None = None, names: Sequence[str] = ()) -> Callable[[T], Any]:
+def view(modality: str, *, makes: str | None = None, names: Sequence[str] = ()) -> Callable[[Any], Any]:
     """Turn ``(data, rng, **params) -> data`` into a view generator of ``modality``.
 
     ``makes`` is the modality of its views where that is another one (a rendering). A function that makes several views
@@ -23,13 +21,13 @@ def view(modality: str, *, makes: str | None = None, names: Sequence[str] = ()) 
 
     The decorated function serves three ways::
 
-        @view("pointcloud")
-        def jitter(points, rng, sigma=0.01):
-            return points + rng.normal(0, sigma, points.shape)
+        @view("pulse")
+        def jitter(pulse, rng, sigma=0.01):
+            return pulse + rng.normal(0, sigma, pulse.shape)
 
-        jitter(points, rng)                # on data: data
+        jitter(pulse, rng)                 # on data: data
         jitter(sigma=0.02)(sample, rng)    # bound: a generator, [View]
-        # views: {pointcloud: {use: jitter, sigma: 0.02}}   by --plugin file.py
+        # views: {pulse: {use: jitter, sigma: 0.02}}   by --plugin file.py
     """
 
     def decorate(target: Any) -> Any:

@@ -11,7 +11,7 @@ from contrapose.types import Sample, View
 
 @dataclass
 class Identity:
-    """The sample's own data as a view, for modalities that need no augmentation (captions against pictures)."""
+    """The sample's own data as a view, for modalities that need no augmentation."""
 
     modality: str
 

@@ -45,7 +45,7 @@ class PlannedView:
 
 
 class ViewPlan:
-    """The generators of a run by config key (``image``, ``image.query``), and the views that they make by full name."""
+    """The generators of a run by config key (``M``, ``M.slot``), and the views that they make by full name."""
 
     def __init__(self, generators: Mapping[str, ViewGenerator], planned: Sequence[PlannedView]) -> None:
         self.generators = dict(generators)
@@ -102,6 +102,9 @@ class ViewPlan:
                 raise ConfigError(f"modality {modality!r} has no views; name a view generator for it", ("views",))
             generators[modality] = Identity(modality)
             planned.append(_plan(f"{modality}/0", modality, generators[modality]))
+        names = [name for p in planned for name in p.names]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ConfigError(f"the view {twice} would be made twice", ("views",))
         return cls(generators, planned)
 
     def make(self, sample: Sample, seed: int, epoch: int) -> list[View]:

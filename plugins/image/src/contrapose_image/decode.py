@@ -6,9 +6,10 @@ import io
 import warnings
 
 import numpy as np
-from contrapose.errors import DataError
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from contrapose.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # named, because pillow hands EPS to Ghostscript
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -35,7 +36,9 @@ def decode(data: bytes, where: str = "an image") -> NDArray[np.uint8]:
         raise DataError(f"{where}: more than {MOST_PIXELS:,} pixels") from error
     except Image.UnidentifiedImageError as error:
         raise DataError(f"{where}: not a picture in a known format ({', '.join(FORMATS)})") from error
-    except Exception as error:  # a broken file may raise anything in pillow; whoever reads the message needs which file and why
+    except (
+        Exception
+    ) as error:  # a broken file may raise anything in pillow; whoever reads the message needs which file and why
         raise DataError(f"{where}: a broken picture: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 

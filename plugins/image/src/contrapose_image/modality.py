@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from contrapose.data.cells import read_bytes
-from contrapose.errors import DataError
 from numpy.typing import NDArray
 from PIL import Image as Picture
 from torch import Tensor
 
+from contrapose.data.cells import read_bytes
+from contrapose.errors import DataError
 from contrapose_image.decode import EXTENSIONS, decode
 from contrapose_image.pixels import to_array, to_tensor
 

@@ -22,8 +22,8 @@ def _step(name: str, summary: str) -> Spec:
     return Spec(name, f"contrapose_image.steps:{name.replace('-', '_')}", summary, modality="image")
 
 
-def _encoder(name: str, summary: str, paper: str | None = None) -> Spec:
-    return Spec(name, f"contrapose_image.encoders:{name.replace('-', '_')}", summary, modality="image", paper=paper)
+def _encoder(name: str, attr: str, summary: str, paper: str | None = None) -> Spec:
+    return Spec(name, f"contrapose_image.encoders:{attr}", summary, modality="image", paper=paper)
 
 
 @hookimpl
@@ -57,10 +57,10 @@ def register_view_generators() -> list[Spec]:
 def register_encoders() -> list[Spec]:
     """ResNets and vision transformers of torchvision, and a small network for a CPU."""
     return [
-        _encoder("resnet18", "ResNet-18, 512 wide", _RESNET),
-        _encoder("resnet34", "ResNet-34, 512 wide", _RESNET),
-        _encoder("resnet50", "ResNet-50, 2,048 wide", _RESNET),
-        _encoder("vit-tiny", "vision transformer, 12 layers, 192 wide", _VIT),
-        _encoder("vit-small", "vision transformer, 12 layers, 384 wide", _VIT),
-        _encoder("small", "five convolutions for small images on a CPU"),
+        _encoder("resnet18", "resnet18", "ResNet-18, 512 wide", _RESNET),
+        _encoder("resnet34", "resnet34", "ResNet-34, 512 wide", _RESNET),
+        _encoder("resnet50", "resnet50", "ResNet-50, 2,048 wide", _RESNET),
+        _encoder("vit-tiny", "vit_tiny", "vision transformer, 12 layers, 192 wide", _VIT),
+        _encoder("vit-small", "vit_small", "vision transformer, 12 layers, 384 wide", _VIT),
+        _encoder("small", "Small", "four convolutions for small images on a CPU"),
     ]

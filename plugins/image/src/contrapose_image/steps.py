@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from contrapose import view
 from pydantic import Field
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tvf
 from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tvf
 
+from contrapose import view
 from contrapose_image.pixels import Image, to_tensor
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -74,15 +74,15 @@ def color_jitter(
         hue: turn uniform in [-hue, hue] of the colour circle, at most 0.5.
         p: probability that anything happens.
     """
-    image = to_tensor(image)
+    tensor = to_tensor(image)
     if rng.random() >= p:
-        return image
+        return tensor
     factors = [rng.uniform(max(0.0, 1 - amount), 1 + amount) for amount in (brightness, contrast, saturation)]
     factors.append(rng.uniform(-hue, hue))
     for which in rng.permutation(4):
         if (brightness, contrast, saturation, hue)[which]:
-            image = _JITTERS[which](image, factors[which])
-    return image
+            tensor = _JITTERS[which](tensor, factors[which])
+    return tensor
 
 
 @view("image")
@@ -105,19 +105,16 @@ def blur(
     Args:
         p: probability.
         sigma: standard deviation in pixels, uniform.
-        kernel: odd width of the kernel; by default SimCLR's 10 % of the image's height, rounded up to odd (23 for 224).
+        kernel: width of the kernel, raised to odd; by default SimCLR's 10 % of the image's height (23 for 224).
     """
     image = to_tensor(image)
     if rng.random() >= p:
         return image
-    width = kernel or 2 * max(1, image.shape[-2] // 20) + 1
-    return gaussian_blurred(image, width, rng.uniform(*sigma))
+    return gaussian_blurred(image, kernel or max(3, image.shape[-2] // 10), rng.uniform(*sigma))
 
 
 @view("image")
-def solarize(
-    image: Image, rng: np.random.Generator, p: Probability = 0.2, threshold: Probability = 0.5
-) -> Tensor:
+def solarize(image: Image, rng: np.random.Generator, p: Probability = 0.2, threshold: Probability = 0.5) -> Tensor:
     """With probability ``p``, invert every value that is at least ``threshold``."""
     image = to_tensor(image)
     return tvf.solarize(image, threshold) if rng.random() < p else image
@@ -132,29 +129,45 @@ def resize(
 
 
 def resized(image: Image, height: int, width: int, interpolation: Interpolation = "bilinear") -> Tensor:
-    """Float (3, height, width) in [0, 1]; bicubic overshoots are clipped, as they are in 8-bit images."""
+    """Float (3, height, width) in [0, 1]; what bicubic overshoots is clipped, as in 8-bit images."""
     tensor = to_tensor(image)
     if tensor.shape[-2:] == (height, width):
         return tensor
     mode = InterpolationMode(interpolation)
-    tensor = tvf.resize(tensor, [height, width], interpolation=mode, antialias=True)
-    return tensor.clamp_(0, 1) if interpolation == "bicubic" else tensor
+    return tvf.resize(tensor, [height, width], interpolation=mode, antialias=True).clamp_(0, 1)
 
 
 def gaussian_blurred(image: Tensor, kernel: int, sigma: float) -> Tensor:
-    """torchvision's ``gaussian_blur`` of (3, H, W), computed as rows and columns: ``kernel`` / 2 times less work."""
-    if kernel % 2 == 0:
-        raise ValueError(f"a blur kernel has an odd width, not {kernel}")
+    """torchvision's ``gaussian_blur`` of (3, H, W), as sums of shifted rows and columns: several times faster on a CPU."""
     half = min(kernel // 2, image.shape[-1] - 1, image.shape[-2] - 1)  # reflection needs as many pixels
-    if half < 1:
-        return image
-    weights = torch.exp(-0.5 * (torch.arange(-half, half + 1, dtype=image.dtype) / sigma).square())
-    weights = (weights / weights.sum()).view(1, 1, 1, -1)
-    padded = F.pad(image[:, None], (half, half, half, half), mode="reflect")
-    return F.conv2d(F.conv2d(padded, weights), weights.mT)[:, 0]
+    weights = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+    weights = (weights / weights.sum()).tolist()
+    height, width = image.shape[-2:]
+    padded = F.pad(image, (half, half, half, half), mode="reflect")
+    rows = padded[:, :, :width] * weights[0]
+    for i, weight in enumerate(weights[1:], 1):
+        rows.add_(padded[:, :, i : i + width], alpha=weight)
+    columns = rows[:, :height] * weights[0]
+    for i, weight in enumerate(weights[1:], 1):
+        columns.add_(rows[:, i : i + height], alpha=weight)
+    return columns
 
 
-_JITTERS = (tvf.adjust_brightness, tvf.adjust_contrast, tvf.adjust_saturation, tvf.adjust_hue)
+def hue_turned(image: Tensor, turn: float) -> Tensor:
+    """torchvision's ``adjust_hue`` of (3, H, W) by the closed form of HSV to RGB: many times faster on small images."""
+    red, green, blue = image
+    value, least = image.amax(dim=0), image.amin(dim=0)
+    chroma = value - least
+    safe = torch.where(chroma == 0, 1.0, chroma)
+    hue = torch.where(value == red, (green - blue) / safe, (red - green) / safe + 4)
+    hue = torch.where((value == green) & (value != red), (blue - red) / safe + 2, hue)  # in sixths of the circle
+    sectors = torch.tensor([5.0, 3.0, 1.0], dtype=image.dtype).view(3, 1, 1)
+    place = hue + (6 * turn + sectors)
+    place = place - 6 * torch.floor(place / 6)  # remainder() isn't vectorised
+    return value - chroma * torch.minimum(place, 4 - place).clamp_(0, 1)
+
+
+_JITTERS = (tvf.adjust_brightness, tvf.adjust_contrast, tvf.adjust_saturation, hue_turned)
 
 
 def _crop_box(image: Image, rng: np.random.Generator, scale: Range, ratio: Range) -> tuple[int, int, int, int]:

@@ -8,13 +8,23 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from contrapose import view
 from pydantic import Field
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+from contrapose import view
 from contrapose_image.pixels import Image, to_tensor
-from contrapose_image.steps import Size, blur, color_jitter, flip, grayscale, random_resized_crop, resize, resized, solarize
+from contrapose_image.steps import (
+    Size,
+    blur,
+    color_jitter,
+    flip,
+    grayscale,
+    random_resized_crop,
+    resize,
+    resized,
+    solarize,
+)
 
 Strength = Annotated[float, Field(ge=0, le=2.5)]  # hue is 0.2 of it, and at most 0.5
 Share = Annotated[float, Field(gt=0, le=1)]

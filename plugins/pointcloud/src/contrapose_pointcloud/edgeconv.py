@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,8 +46,8 @@ class EdgeConv(nn.Module):
 
     def _norm_of_max(self, u: Tensor, v: Tensor, bags: Tensor) -> Tensor:
         """max_j BN(u_j + v_i) for each row i of v, over the rows j that ``bags`` lists."""
-        norm = self.norm
-        if type(norm) is not nn.BatchNorm1d:  # converted to SyncBatchNorm, which must see the edges themselves
+        norm: Any = self.norm
+        if isinstance(self.norm, nn.SyncBatchNorm):  # it must see the edges themselves
             edges = u[bags] + v[:, None]
             return norm(edges.flatten(0, 1)).unflatten(0, bags.shape).amax(dim=1)
         if self.training and len(v):
@@ -69,7 +71,7 @@ class EdgeConv(nn.Module):
         variance = (square - mean.square()).clamp_min(0)
         mean = mean + shift_u + shift_v
         with torch.no_grad():
-            norm = self.norm
+            norm: Any = self.norm
             norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
             norm.running_var.lerp_((variance * edges / max(edges - 1, 1)).to(norm.running_var), norm.momentum)
             norm.num_batches_tracked.add_(1)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from contrapose.errors import DataError
 from pydantic import Field
 from torch import Tensor, nn
 
+from contrapose.errors import DataError
 from contrapose_pointcloud.edgeconv import SLOPE, EdgeConv
 
 Count = Annotated[int, Field(ge=1)]
@@ -37,9 +38,7 @@ class PointNet(nn.Module):
         self.channels = channels
         self.dims: Mapping[str, int] = {"pooled": emb, "dense": emb}
         sizes = [channels, *(_scaled(c, width) for c in (64, 64, 64, 128)), emb]
-        self.layers = nn.ModuleList(
-            _PointLayer(i, o, slope=0.0) for i, o in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(_PointLayer(i, o, slope=0.0) for i, o in pairwise(sizes))
 
     def forward(self, data: Tensor) -> dict[str, Tensor]:
         """(n, P, channels or more) to ``pooled`` (n, emb) and ``dense`` (n, P, emb)."""
@@ -69,7 +68,7 @@ class DGCNN(nn.Module):
         self.channels = channels
         self.dims: Mapping[str, int] = {"pooled": 2 * emb, "dense": emb}
         sizes = [channels, *(_scaled(c, width) for c in (64, 64, 128, 256))]
-        self.edges = nn.ModuleList(EdgeConv(i, o, k) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.edges = nn.ModuleList(EdgeConv(i, o, k) for i, o in pairwise(sizes))
         self.join = _PointLayer(sum(sizes[1:]), emb, SLOPE)
 
     def forward(self, data: Tensor) -> dict[str, Tensor]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from contrapose.data.cells import cell_path, read_bytes
-from contrapose.errors import DataError
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from contrapose.data.cells import cell_path, read_bytes
+from contrapose.errors import DataError
 from contrapose_pointcloud.formats.mesh import Mesh, Points, sample_surface
 from contrapose_pointcloud.formats.read import EXTENSIONS, read
 from contrapose_pointcloud.picture import draw

@@ -38,7 +38,9 @@ def _camera() -> NDArray[np.float64]:
 def _height_colours(height: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = height.min(), height.max()
     place = (height - low) / max(float(high - low), 1e-9) * (len(_COLOURS) - 1)
-    return np.stack([np.interp(place, range(len(_COLOURS)), channel) for channel in _COLOURS.T], axis=1).astype(np.float32)
+    return np.stack([np.interp(place, range(len(_COLOURS)), channel) for channel in _COLOURS.T], axis=1).astype(
+        np.float32
+    )
 
 
 def _splat(

@@ -50,7 +50,9 @@ def register_view_generators() -> list[Spec]:
 def register_encoders() -> list[Spec]:
     """PointNet and DGCNN."""
     return [
-        _encoder("pointnet", "PointNet", "shared MLP and max pooling", "Qi et al., PointNet, CVPR 2017, arXiv:1612.00593"),
+        _encoder(
+            "pointnet", "PointNet", "shared MLP and max pooling", "Qi et al., PointNet, CVPR 2017, arXiv:1612.00593"
+        ),
         _encoder("dgcnn", "DGCNN", "EdgeConv on dynamic graphs", "Wang et al., DGCNN, TOG 2019, arXiv:1801.07829"),
     ]
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from contrapose import view
 from numpy.typing import NDArray
 from pydantic import Field
+
+from contrapose import view
 
 Points = NDArray[np.float32]
 Positive = Annotated[float, Field(gt=0)]
@@ -65,7 +66,7 @@ def jitter(cloud: Points, rng: np.random.Generator, sigma: NotNegative = 0.01, c
 
 @view("pointcloud")
 def dropout(cloud: Points, rng: np.random.Generator, most: Share = 0.875) -> Points:
-    """Replace each point by the first with a probability drawn once, uniform in [0, ``most``) (``PointcloudRandomInputDropout``)."""
+    """Replace each point by the first, with one probability for all, uniform in [0, ``most``) (``RandomInputDropout``)."""
     dropped = rng.random(len(cloud)) <= rng.uniform(0, most)
     return np.where(dropped[:, None], cloud[0], cloud).astype(np.float32)
 

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from contrapose.errors import PluginError
 
+from contrapose.errors import PluginError
 from contrapose_pointcloud.formats.mesh import Mesh, Points
 
 
@@ -30,11 +30,11 @@ def read_with_open3d(kind: str, data: bytes, path: Path | None) -> Mesh | Points
         ) from error
     with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
         if kind == "pcd":
-            points = np.asarray(open3d.io.read_point_cloud(str(path)).points)
+            points = np.asarray(open3d.io.read_point_cloud(path).points)
             if not len(points):
                 raise ValueError("open3d finds no points in it")
             return points
-        mesh = open3d.io.read_triangle_mesh(str(path))
+        mesh = open3d.io.read_triangle_mesh(path)
         vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.triangles, dtype=np.int64)
     if not len(vertices):
         raise ValueError("open3d finds no mesh in it")

@@ -50,7 +50,5 @@ def read_off(data: bytes) -> Mesh | Points:
     points = np.array([words[:3] for words in lines[:vertices]], dtype=np.float64)
     if not faces:
         return points
-    polygons = [
-        np.array(words[1 : 1 + int(words[0])], dtype=np.int64) for words in lines[vertices : vertices + faces]
-    ]
+    polygons = [np.array(words[1 : 1 + int(words[0])], dtype=np.int64) for words in lines[vertices : vertices + faces]]
     return Mesh(points, fan(polygons))

@@ -73,7 +73,8 @@ def _header(data: bytes) -> tuple[str, list[_Element], bytes]:
 
 
 def _read_ascii(body: bytes, elements: list[_Element], order: str) -> dict[str, dict[str, Any]]:
-    words, at, columns = body.split(), 0, {}
+    words, at = body.split(), 0
+    columns: dict[str, dict[str, Any]] = {}
     for e in elements:
         if not e.has_lists:
             width = len(e.properties)
@@ -95,7 +96,8 @@ def _read_ascii(body: bytes, elements: list[_Element], order: str) -> dict[str, 
 
 
 def _read_binary(body: bytes, elements: list[_Element], order: str) -> dict[str, dict[str, Any]]:
-    at, columns = 0, {}
+    at = 0
+    columns: dict[str, dict[str, Any]] = {}
     for e in elements:
         rows = _even_rows(body, at, e, order)
         if rows is not None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contrapose.errors import ContraposeError, DataError
-
 from contrapose_pointcloud.formats.external import read_with_open3d
 from contrapose_pointcloud.formats.mesh import Mesh, Points
 from contrapose_pointcloud.formats.plain import read_npy, read_npz, read_off, read_xyz
@@ -50,4 +49,6 @@ def read(data: bytes, name: str = "", path: Path | None = None) -> Mesh | Points
     except ContraposeError:
         raise
     except Exception as error:  # a broken file may raise anything; whoever reads the message needs which file and why
-        raise DataError(f"{where}: not a readable {kind} file: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise DataError(
+            f"{where}: not a readable {kind} file: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from error
