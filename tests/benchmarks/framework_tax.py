@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from contrapose import Batch, Config, Method, Sample
+from contrapose.branches.heads import MLP
 from contrapose.engine.build import Parts
 from contrapose.engine.device import accelerator_for
 from contrapose.engine.train import Feed, fit
@@ -69,8 +70,7 @@ class ByHand:
     """The same encoder, head, optimiser and views in a plain loop."""
 
     def __init__(self, method: Method, pictures: np.ndarray, augment: Any, batch: int) -> None:
-        self.encoder = copy.deepcopy(method.encoders["image"])
-        self.head = copy.deepcopy(method.projectors["online"])
+        self.encoder, self.head = (copy.deepcopy(part) for part in _parts(method))
         self.optimizer = torch.optim.AdamW([*self.encoder.parameters(), *self.head.parameters()], lr=1e-3)
         self.loader = iter(DataLoader(TwoViews(pictures, augment), batch_size=batch, shuffle=True, drop_last=True))
 
@@ -160,7 +160,7 @@ def _same(method: Method, hand: ByHand, batch: Batch) -> float:
     out.loss.backward()
     loss = hand.loss(batch.views["image/a"].data, batch.views["image/b"].data)
     loss.backward()
-    pairs = zip(_gradients(ours.encoders["image"]), _gradients(hand.encoder), strict=True)
+    pairs = zip(_gradients(_parts(ours)[0]), _gradients(hand.encoder), strict=True)
     errors = [float((g - h).abs().max() / h.abs().max().clamp_min(1e-6)) for g, h in pairs]
     worst = max(abs(float(out.loss.detach() - loss.detach())), *errors)
     hand.optimizer.zero_grad(set_to_none=True)
@@ -169,6 +169,12 @@ def _same(method: Method, hand: ByHand, batch: Batch) -> float:
     if not worst <= 1e-3:
         raise GateError(f"the step by hand differs by {worst:.1e}: not timed")
     return worst
+
+
+def _parts(method: Method) -> tuple[nn.Module, nn.Module]:
+    """The method's encoder and its only head."""
+    (head,) = (m for m in method.modules() if isinstance(m, MLP))
+    return method.encoders["image"], head
 
 
 def _gradients(module: nn.Module) -> list[Tensor]:

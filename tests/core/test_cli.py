@@ -27,7 +27,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     configure()
 
 
-@pytest.fixture()
+@pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A plugin ``acme`` whose commands reach every kind of end; returns the folder that it lies in."""
     info = tmp_path / "acme-1.0.dist-info"

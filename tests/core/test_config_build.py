@@ -55,7 +55,7 @@ def picky(size: int = 1) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _registry() -> Iterator[Registry]:
+def reg() -> Iterator[Registry]:
     registry = configure()
     registry.add("encoder", "net", Net)
     registry.add("encoder", "record", Record)
@@ -141,11 +141,11 @@ def test_data_is_returned_and_takes_no_arguments() -> None:
         build("method", {"use": "data", "tau": 1})
 
 
-def test_a_config_runs_no_code_unless_allowed(_registry: Registry) -> None:
+def test_a_config_runs_no_code_unless_allowed(reg: Registry) -> None:
     message, where = refusal({"use": "fractions:Fraction"})
     assert message == "'fractions:Fraction' names code, which a config may run only with --allow-import"
     assert where == ("use",)
-    _registry.allow_import = True
+    reg.allow_import = True
     assert build("encoder", {"use": "collections:Counter"}) == {}
     assert "No module named 'no_such'" in refusal("no_such:thing")[0]
     assert "no attribute 'nothing'" in refusal("fractions:nothing")[0]
@@ -173,7 +173,7 @@ def test_modules_take_their_own_arguments() -> None:
         check(3, torch.nn.Module)
 
 
-def test_view_functions_are_built_by_their_parameters(_registry: Registry) -> None:
+def test_view_functions_are_built_by_their_parameters(reg: Registry) -> None:
     np = pytest.importorskip("numpy")
     from contrapose import view
     from contrapose.types import Sample
@@ -182,7 +182,7 @@ def test_view_functions_are_built_by_their_parameters(_registry: Registry) -> No
     def hum(x: Any, rng: Any, by: float = 2.0) -> Any:
         return x * by
 
-    _registry.add("view", "hum", hum)
+    reg.add("view", "hum", hum)
     assert [p.name for p in signature("view", "hum")] == ["by"]
     (made,) = build("view", {"use": "hum", "by": 3})(Sample(0, {"wave": 2}), np.random.default_rng())
     assert made.data == 6

@@ -82,7 +82,10 @@ def test_anchors_are_copies() -> None:
         ("a: 1\n---\nb: 2\n", "f.yaml:2: but found another document"),
         ("a: 1\nb: {c: 1,\n c: 2}\n", "f.yaml:3: b.c is given twice, first in line 2"),
         ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a is given twice, first in line 1"),
-        ("a: 1\nb: !!python/name:os.system x\n", "f.yaml:2: the tag tag:yaml.org,2002:python/name:os.system is not allowed"),
+        (
+            "a: 1\nb: !!python/name:os.system x\n",
+            "f.yaml:2: the tag tag:yaml.org,2002:python/name:os.system is not allowed",
+        ),
         ("a: !!python/object/apply:os.system [ls]\n", "f.yaml:1: the tag"),
         ("b: !mine 3\n", "f.yaml:1: the tag !mine is not allowed"),
         ("b: !!int abc\n", "f.yaml:1: 'abc' is no int"),
@@ -101,7 +104,7 @@ def test_what_is_wrong_is_one_line_with_its_number(text: str, message: str) -> N
 def test_files_that_can_not_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no file"):
         read(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match="can't read .*: Is a directory"):
+    with pytest.raises(ConfigError, match=r"can't read .*: Is a directory"):
         read(tmp_path)
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(ConfigError, match="is not a text file in UTF-8"):

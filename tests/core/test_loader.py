@@ -1,14 +1,15 @@
 """The loader: the same batches whatever the workers, the ranks and the resume; what can't be read is missing and listed."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
 
-from contrapose.data import EpochSampler, make_loader
+from contrapose.config import build as config_build
+from contrapose.data import EpochSampler, ManifestReader, make_loader
 from contrapose.errors import ConfigError, DataError, PluginError
+from contrapose.plugins import configure
 from contrapose.types import Batch, Sample, View
 from contrapose.views import ViewPlan, view
 
@@ -315,26 +316,7 @@ def test_a_reader_of_two_methods_suffices():
     assert len(batch.views["ragged/0"]) == 0
 
 
-SPAWNED = """
-import multiprocessing, sys
-import numpy as np, torch
-from contrapose.data import ManifestReader, make_loader
-from contrapose.views import ViewPlan
-import spawned_plugin as p
-
-if __name__ == "__main__":
-    reader = ManifestReader("m.jsonl", {"pulse": p.Pulse()}, {"pulse": "x"})
-    plan = ViewPlan.from_config({"pulse": p.jitter(sigma=0.5)}, None, lambda kind, node, path, **c: node, ["pulse"])
-    both = []
-    for workers in (0, 1):
-        loader = make_loader(reader, plan.maker(0), {"pulse": p.Pulse()}, 4, workers=workers)
-        if workers:
-            loader._loader.multiprocessing_context = "spawn"
-        both.append([b.views["pulse/0"].data for b in loader])
-    print(len(both[0]), all(torch.equal(a, b) for a, b in zip(*both, strict=True)))
-"""
-
-SPAWNED_PLUGIN = """
+PLUGIN = """
 import torch
 from contrapose.views import view
 
@@ -344,15 +326,25 @@ class Pulse:
     def collate(self, items): return torch.stack([torch.as_tensor(i) for i in items])
 
 @view("pulse")
-def jitter(pulse, rng, sigma=0.1):
+def wobble(pulse, rng, sigma=0.1):
     return pulse + rng.normal(0, sigma, pulse.shape)
 """
 
 
-def test_spawned_workers_make_the_same_batches(tmp_path, monkeypatch):
+def test_spawned_workers_make_the_same_batches_with_a_plugin_file(tmp_path, monkeypatch):
     monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "m.jsonl").write_text("".join(f'{{"x": [{i}, 1.5]}}\n' for i in range(9)))
-    (tmp_path / "main.py").write_text(SPAWNED)
-    (tmp_path / "spawned_plugin.py").write_text(SPAWNED_PLUGIN)
-    done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "2 True\n"
+    (tmp_path / "my_wobbles.py").write_text(PLUGIN)
+    configure().load_file(tmp_path / "my_wobbles.py")
+    pulse = {"pulse": sys.modules["my_wobbles"].Pulse()}
+    reader = ManifestReader(tmp_path / "m.jsonl", pulse, {"pulse": "x"})
+    views = ViewPlan.from_config({"pulse": {"use": "wobble", "sigma": 0.5}}, None, config_build, ["pulse"])
+    configure()
+    here = make_loader(reader, views.maker(0), pulse, 4)
+    spawned = make_loader(reader, views.maker(0), pulse, 4, workers=1)
+    spawned._loader.multiprocessing_context = "spawn"
+    try:
+        assert epochs(spawned, 0) == epochs(here, 0)
+    finally:
+        spawned.close()

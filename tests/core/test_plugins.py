@@ -26,14 +26,19 @@ def register_methods():
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Install a fake distribution that lies on ``sys.path``; returns the name of its plugin module."""
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
 
     def add(
-        prefix: str, code: str = GOOD, *, distribution: str = "", requires: tuple[str, ...] = (), extra: str | None = None
+        prefix: str,
+        code: str = GOOD,
+        *,
+        distribution: str = "",
+        requires: tuple[str, ...] = (),
+        extra: str | None = None,
     ) -> str:
         distribution = distribution or f"acme-{prefix}"
         module = "fake_" + distribution.replace("-", "_")
@@ -96,7 +101,7 @@ def test_a_data_file_is_read_to_a_dict_of_its_own(install: Install) -> None:
     registry = Registry()
     first = registry.load("method", "foo/plain")
     assert first == {"terms": {"a": {"tau": 0.1}}}
-    first["terms"]["a"]["tau"] = 5  # type: ignore[index]
+    first["terms"]["a"]["tau"] = 5
     assert registry.load("method", "foo/plain") == {"terms": {"a": {"tau": 0.1}}}
 
 

@@ -58,7 +58,9 @@ def test_a_view_function_is_offered_under_its_name(tmp_path: Path) -> None:
     registry = Registry()
     registry.load_file(
         write(
-            tmp_path, "mine_view", "from contrapose import view\n@view('wave')\ndef hum(x, rng, by: float = 2.0): return x * by\n"
+            tmp_path,
+            "mine_view",
+            "from contrapose import view\n@view('wave')\ndef hum(x, rng, by: float = 2.0): return x * by\n",
         )
     )
     assert registry.find("view", "hum").spec.modality == "wave"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,8 @@ def test_random_damage_never_escapes_as_another_error(photo: NDArray[np.uint8]) 
         for _ in range(30):
             broken = data.copy()
             broken[rng.integers(0, len(data), 8)] = rng.integers(0, 256, 8)
-            try:
+            with contextlib.suppress(DataError):
                 assert decode(broken.tobytes()).shape[2] == 3
-            except DataError:
-                pass
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def test_collate_takes_images_as_loaded_and_as_views_make_them(photo: NDArray[np
 
 
 def test_collate_names_the_sizes_that_differ_and_the_remedy(photo: NDArray[np.uint8]) -> None:
-    with pytest.raises(DataError, match="80 x 30 and 80 x 60 pixels.*image/resize"):
+    with pytest.raises(DataError, match=r"80 x 30 and 80 x 60 pixels.*image/resize"):
         Image().collate([photo, photo[:30]])
 
 

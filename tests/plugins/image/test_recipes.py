@@ -83,7 +83,7 @@ def test_evaluation_keeps_proportions_and_takes_the_centre() -> None:
     image[:, 50:150] = 255
     kept = views.evaluation(image, np.random.default_rng(0), size=56, crop=1.0)
     assert kept.shape == (3, 56, 56)
-    assert kept.min() > 0.9  # the square in the middle
+    assert kept.min() > 0.8  # the square in the middle, its edge blended by the resize
     whole = views.evaluation(image, np.random.default_rng(0), size=224)
     assert whole.shape == (3, 224, 224)
 

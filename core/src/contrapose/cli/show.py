@@ -11,7 +11,7 @@ import typer
 
 def show(
     kind: Annotated[str, typer.Argument(help="view, encoder, loss, method, ...", metavar="KIND")],
-    name: Annotated[str, typer.Argument(help="Such as image/simclr.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="Such as simclr, or PLUGIN/NAME.", metavar="NAME")],
 ) -> None:
     """Show what a component takes, its paper and its documentation."""
     from contrapose.config.build import MISSING, parameters

@@ -40,15 +40,15 @@ class Parameter:
         if isinstance(self.hint, str):
             return self.hint
         base = typing.get_args(self.hint)[0] if hasattr(self.hint, "__metadata__") else self.hint
-        limits = [
-            f"{sign} {getattr(m, at)}" for m in _limits(self.hint) for at, sign in _SIGNS.items() if hasattr(m, at)
-        ]
-        return re.sub(r"\b(typing|collections\.abc)\.", "", inspect.formatannotation(base)) + (f" ({', '.join(limits)})" if limits else "")
+        text = re.sub(r"\b(typing|collections\.abc)\.", "", inspect.formatannotation(base))
+        limits = _limits(self.hint)
+        return f"{text} ({', '.join(limits)})" if limits else text
 
 
-def _limits(hint: Any) -> list[Any]:
-    """The constraints that a hint is annotated with, those of pydantic's ``Field`` unpacked."""
-    return [limit for note in getattr(hint, "__metadata__", ()) for limit in getattr(note, "metadata", [note])]
+def _limits(hint: Any) -> list[str]:
+    """The limits that a hint is annotated with, those of pydantic's ``Field`` too: ``[">= 0"]``."""
+    notes = [limit for note in getattr(hint, "__metadata__", ()) for limit in getattr(note, "metadata", [note])]
+    return [f"{sign} {getattr(note, at)}" for note in notes for at, sign in _SIGNS.items() if hasattr(note, at)]
 
 
 def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:

@@ -102,8 +102,8 @@ class ViewPlan:
                 raise ConfigError(f"modality {modality!r} has no views; name a view generator for it", ("views",))
             generators[modality] = Identity(modality)
             planned.append(_plan(f"{modality}/0", modality, generators[modality]))
-        names = [name for p in planned for name in p.names]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        full = [name for p in planned for name in p.names]
+        if twice := next((name for name in full if full.count(name) > 1), None):
             raise ConfigError(f"the view {twice} would be made twice", ("views",))
         return cls(generators, planned)
 

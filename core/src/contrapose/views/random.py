@@ -12,7 +12,7 @@ from numpy.random.bit_generator import ISeedSequence
 def rng_for(seed: int, epoch: int, sample_id: int, view_name: str) -> np.random.Generator:
     """The generator of one view of one sample in one epoch: the same on every worker, rank and resume."""
     key = f"{seed} {epoch} {sample_id} {view_name}".encode()
-    return np.random.Generator(np.random.PCG64(_Digest(hashlib.blake2b(key, digest_size=32).digest())))
+    return np.random.Generator(np.random.PCG64(_Digest(hashlib.blake2b(key, digest_size=32).digest())))  # type: ignore[arg-type]
 
 
 class _Digest(ISeedSequence):
