@@ -39,7 +39,7 @@ def test_the_gate_rejects_not_a_number():
         gate(lambda inputs: ntxent_cpu.reference(inputs) * torch.nan, INPUTS, EXACT, 1e-3)
 
 
-def test_the_sides_take_turns():
+def test_the_sides_take_turns() -> None:
     calls: list[str] = []
     times = alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3, warmup=1)
     assert calls == ["a", "b", "b", "a", "a", "b", "b", "a"]

@@ -34,7 +34,7 @@ def test_load_from_path_bytes_and_array(tmp_path: Path, cloud: Points) -> None:
         np.testing.assert_allclose(found, cloud)
     with pytest.raises(DataError, match="no such file"):
         load("b.npy", tmp_path)
-    with pytest.raises(DataError, match="must stay under"):
+    with pytest.raises(DataError, match=r"must stay under"):
         load("../a.npy", tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_points_that_are_no_numbers_are_left_out(cloud: Points) -> None:
     ],
 )
 def test_what_is_no_cloud_is_refused(bad: Points) -> None:
-    with pytest.raises(DataError, match="^a point cloud: "):
+    with pytest.raises(DataError, match=r"^a point cloud: "):
         load(bad)
 
 

@@ -113,7 +113,7 @@ class Config:
         parent: Any = None
         node: Any = self.data
         while parts:
-            if isinstance(node, str) and way:  # "image/simclr" is short for {use: image/simclr}
+            if isinstance(node, str) and way:  # "acme/noise" is short for {use: acme/noise}
                 node = parent[way[-1]] = {"use": node}
             elif node is None and way:
                 node = parent[way[-1]] = {}
@@ -128,7 +128,7 @@ class Config:
 
 
 def _next(node: Any, parts: list[str], where: str, way: Way) -> tuple[Any, list[str]]:
-    """The next step into ``node``, and the parts left. Keys may hold dots (``image.query``), so the longest that is there wins."""
+    """The next step into ``node``, and the parts left. Keys may hold dots (``wave.query``), so the longest that is there wins."""
     above = ".".join(map(str, way))
     if isinstance(node, dict):
         for end in range(len(parts), 0, -1):

@@ -111,7 +111,7 @@ class Parts:
 
     def make_method(self) -> Method:
         """The method on the CPU, with weights that are a function of ``train.seed``. Raises ``ConfigError``."""
-        seed = self.run.train.seed
+        seed, _ = self.run.train.seed, self.modalities  # what isn't installed is said first
         with torch.random.fork_rng():
             reseed(seed, "weights")
             encoders = {name: _encoder(node, ("encoders", name)) for name, node in self.run.encoders.items()}

@@ -5,44 +5,67 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from contrapose.config import bind
 from contrapose.errors import CheckpointError, ConfigError, did_you_mean
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": lambda params, lr: torch.optim.SGD(params, lr=lr, momentum=0.9),
-}
+Params = list[dict[str, Any]]
 
 
-def make_optimizer(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-    """The optimiser ``name`` over parameter ``groups``, each with its own ``weight_decay`` and, if it likes, its own ``lr``.
+def adamw(params: Params, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> AdamW:
+    """AdamW (Loshchilov & Hutter 2019)."""
+    return AdamW(params, lr, betas, eps)
 
-    Each group keeps its base rate as ``initial_lr``, which ``set_lr`` scales.
+
+def adam(params: Params, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> Adam:
+    """Adam (Kingma & Ba 2015)."""
+    return Adam(params, lr, betas, eps)
+
+
+def sgd(params: Params, lr: float, momentum: float = 0.9, nesterov: bool = False) -> SGD:
+    """Gradient descent with momentum."""
+    return SGD(params, lr, momentum, nesterov=nesterov)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+
+
+def make_optimizer(node: Any, groups: Params, lr: float) -> Optimizer:
+    """The optimiser that ``node`` says: a name, or ``{use: sgd, momentum: 0.95}``.
+
+    Args:
+        node: the config's ``train.optimizer``.
+        groups: parameter groups, each with its own ``weight_decay`` and, if it likes, its own ``lr``.
+        lr: the base rate of the others. Each group keeps its own as ``initial_lr``, which ``set_lr`` scales.
 
     Raises:
-        ConfigError: no optimiser of that name, or nothing to train.
+        ConfigError: no optimiser of that name, no such argument, or nothing to train.
     """
+    path = ("train", "optimizer")
+    arguments = dict(node) if isinstance(node, Mapping) else {"use": node}
+    name = arguments.pop("use", None)
     if name not in OPTIMIZERS:
-        raise ConfigError(f"no optimizer {name!r}{did_you_mean(name, OPTIMIZERS)}", path=("train", "optimizer"))
+        raise ConfigError(f"no optimizer {name!r}{did_you_mean(str(name), OPTIMIZERS)}", path)
     groups = [g for g in groups if g["params"]]
     if not groups:
-        raise ConfigError("the method has no parameter to train", path=("method",))
-    optimizer = OPTIMIZERS[name](groups, lr=lr)
+        raise ConfigError("the method has no parameter to train", ("method",))
+    factory = OPTIMIZERS[name]
+    bound = bind(factory, arguments, path, f"the optimizer {name!r}", {"params": groups, "lr": lr})
+    optimizer = factory(**bound)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
 
 
-def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+def set_lr(optimizer: Optimizer, factor: float) -> None:
     """Set every group's learning rate to ``factor`` times its base rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """The optimiser's state as ``{"<slot>/<parameter name>": tensor}``; slots are its own (``exp_avg``, ``step``, ...)."""
     names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}
     return {
@@ -53,7 +76,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> di
     }
 
 
-def load_optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_optimizer_tensors(optimizer: Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put back what ``optimizer_tensors`` gave.
 
     Raises:

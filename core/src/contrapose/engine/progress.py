@@ -45,7 +45,9 @@ class ProgressLine:
             self.losses.append(float(row["loss"]))
             if int(row["step"]) % self.steps_per_epoch == 0 or row["step"] == self.steps:
                 if not self.quiet:
-                    self.console.print(self._line(row, sum(self.losses) / len(self.losses)), highlight=False, soft_wrap=True)
+                    self.console.print(
+                        self._line(row, sum(self.losses) / len(self.losses)), highlight=False, soft_wrap=True
+                    )
                 self.losses.clear()
 
     def close(self) -> None:

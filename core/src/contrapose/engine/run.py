@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from contrapose.config import Config
+from contrapose.data import Loader
 from contrapose.errors import CheckpointError, ConfigError
 from contrapose.methods.method import Method
 from contrapose.plugins import registry
@@ -27,7 +28,7 @@ from .device import accelerator_for, use_cuda
 from .embed import Embeddings, Head, embed, table
 from .fitted import load_fitted, save_fitted
 from .recipe import with_recipe
-from .train import Feed, fit
+from .train import Feed, check, fit
 
 Source = str | Path | Mapping[str, Any] | Config
 
@@ -69,12 +70,12 @@ def train(
     where = Path(out or wanted.run.out or Path("runs") / (wanted.source.stem if wanted.source else "run"))
     accelerator = accelerator_for(wanted.run.train)
     parts = Parts(wanted)
-    method = parts.make_method()  # whatever is wrong with the config is said before a folder is made
+    method, loader = _prepare(parts, accelerator)  # whatever is wrong with the config is said before a folder is made
     with accelerator.local_main_process_first():
         if accelerator.is_main_process:
             folder.start(where, wanted)
             save_fitted(where, parts.fitted())
-    _fit(where, parts, method, accelerator, None, console, quiet)
+    _fit(where, parts, method, loader, accelerator, None, console, quiet)
     return Run(where, parts, method)
 
 
@@ -181,31 +182,38 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], consol
     folder.require_same(saved, config)
     accelerator = accelerator_for(config.run.train)
     parts = Parts(config, load_fitted(where))
-    method = parts.make_method()
+    method, loader = _prepare(parts, accelerator)
     last = None
     if any((where / "checkpoints").glob("step-*")):
-        last = checkpoint.newest(where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False, soft_wrap=True))
+        last = checkpoint.newest(
+            where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False, soft_wrap=True)
+        )
         _require_own(last, parts, method)
         console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
     else:
         console.print(f"{where} has no checkpoint yet: starting from its beginning", highlight=False, soft_wrap=True)
     if accelerator.is_main_process:
         folder.write_config(where, folder.resolved(config))
-    _fit(where, parts, method, accelerator, last, console, quiet)
+    _fit(where, parts, method, loader, accelerator, last, console, quiet)
     return Run(where, parts, method)
+
+
+def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
+    method = parts.make_method()
+    check(method, parts.run.train)
+    return method, parts.train_loader(accelerator.process_index, accelerator.num_processes)
 
 
 def _fit(
     where: Path,
     parts: Parts,
     method: Method,
+    loader: Loader,
     accelerator: Accelerator,
     last: Checkpoint | None,
     console: Console,
     quiet: bool,
 ) -> None:
-    loader = parts.train_loader(accelerator.process_index, accelerator.num_processes)
-
     def batches(epoch: int, start: int) -> Iterable[Batch]:
         loader.set_epoch(epoch, start)
         return loader

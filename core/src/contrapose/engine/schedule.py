@@ -33,7 +33,9 @@ def lr_factor(schedule: str, step: int, *, steps_per_epoch: int, epochs: float, 
         ConfigError: the schedule is unknown.
     """
     if schedule not in SCHEDULES:
-        raise ConfigError(f"no schedule {schedule!r}{did_you_mean(schedule, SCHEDULES)}", path=("train", "schedule"))
+        raise ConfigError(
+            f"no schedule {schedule!r}{did_you_mean(str(schedule), SCHEDULES)}", path=("train", "schedule")
+        )
     warm = round(warmup * steps_per_epoch)
     if step < warm:
         return (step + 1) / warm

@@ -45,6 +45,12 @@ class Feed:
     embed: Callable[[str], Rows]
 
 
+def check(method: Method, train: TrainConfig) -> None:
+    """Raise ``ConfigError`` for an optimiser or a schedule that there isn't, before anything is written."""
+    make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
+    lr_factor(train.schedule, 0, steps_per_epoch=1, epochs=1)
+
+
 def train_step(
     model: torch.nn.Module,
     method: Method,
@@ -134,7 +140,7 @@ def fit(
                 model.train()
                 batches = iter(feed.batches(epoch, done))
                 if not told:
-                    batches = _tell(batches, model, method, accelerator, steps - step, console)
+                    batches = _tell(batches, model, method, accelerator, steps - step, train.workers, console)
                     told = True
                 for batch in batches:
                     factor = lr_factor(
@@ -151,7 +157,9 @@ def fit(
                     if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
                         save()
                     if signum and step < steps:
-                        message = f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}"
+                        message = (
+                            f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}"
+                        )
                         raise Interrupted(message, signum)
                     if step == steps:
                         break
@@ -181,12 +189,13 @@ def _tell(
     method: Method,
     accelerator: Accelerator,
     steps: int,
+    workers: int,
     console: Console,
 ) -> Iterator[Batch]:
     """Print what the run will cost, by a rehearsal on the first batch; give the batches back, that one included."""
     began = time.perf_counter()
     first = next(batches)
-    waited = time.perf_counter() - began
+    waited = 0.0 if workers else time.perf_counter() - began  # workers load while the model computes
     on_device = first.to(accelerator.device)
     estimate = rehearse(method, lambda: model(on_device).loss, accelerator.device, steps, waited)
     if accelerator.is_main_process:

@@ -75,10 +75,10 @@ class NCE(PairLoss):
         valid = count > 0
         n = torch.where(valid, count, 1.0)
         if self.denominator == "own":
-            valid = valid & acc["negatives"].isfinite()
+            valid = valid & ~acc["negatives"].isneginf()
             return torch.where(valid, acc["own"], 0.0) / n, valid
         log_den = self._log_denominator(acc, scale, n)
-        valid = valid & log_den.isfinite()
+        valid = valid & ~log_den.isneginf()  # NaN stays, so that a broken network is seen
         if self.positives == "in":
             drawn = torch.where(valid, acc["inside"], 0.0) - n.log()
         else:

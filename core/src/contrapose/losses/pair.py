@@ -152,7 +152,7 @@ def _join(sums: dict[str, Tensor], tops: dict[str, Tensor], name: str, top: Tens
 def _result(total: Tensor, top: Tensor) -> Tensor:
     if top.isnan().all():
         return total
-    some = total > 0
+    some = total != 0
     return torch.where(some, top + torch.where(some, total, 1.0).log(), -torch.inf)
 
 

@@ -32,8 +32,8 @@ class Spec:
     """A component on offer: its name and where it is, without importing it.
 
     ``target`` is ``"package.module:attribute"``, imported on first use, or a data file ``"package:presets/simclr.yaml"``.
-    ``requires`` lists importable modules that it needs beyond the plugin's own dependencies (``("open3d",)``), and ``extra`` what
-    to pip install when one lacks (``"contrapose-pointcloud[mesh]"``). ``paper`` is a citation or address.
+    ``requires`` lists importable modules that it needs beyond the plugin's own dependencies (``("lib",)``), and ``extra`` what
+    to pip install when one lacks (``"acme-waves[lib]"``). ``paper`` is a citation or address.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A ``Spec`` as the host knows it: ``name`` is the full one (``image/resnet18``), from ``distribution`` ``version``."""
+    """A ``Spec`` as the host knows it: ``name`` is the full one (``acme/net``), from ``distribution`` ``version``."""
 
     kind: str
     name: str
@@ -58,13 +58,13 @@ class Offer:
 
     @property
     def origin(self) -> str:
-        """Who offers it, for messages: ``contrapose-image 0.1.0``."""
+        """Who offers it, for messages: ``acme-waves 1.2``."""
         return f"{self.distribution} {self.version}".strip()
 
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """One installed plugin: ``status`` is ``ok``, ``broken: why``, ``missing: open3d -> pip install ...`` or ``denied``."""
+    """One installed plugin: ``status`` is ``ok``, ``broken: why``, ``missing: lib -> pip install ...`` or ``denied``."""
 
     distribution: str
     version: str

@@ -59,7 +59,7 @@ def write_embeddings(
     result = table.select(kept)
     if "id" not in kept:
         result = result.add_column(0, "id", pa.array(np.arange(len(table))))
-    for modality, found in made.items():
+    for modality, found in ((m, made[m]) for m in there if m in made):
         result = result.append_column(f"z_{modality}", _vectors(found, len(table)))
     output.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(result, output)
