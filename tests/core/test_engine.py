@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from tests.end_to_end.waves import write_project
 from torch import nn
 
 from contrapose.config import Config
@@ -29,7 +30,6 @@ from contrapose.engine.run import train
 from contrapose.engine.train import train_step
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError
 from contrapose.plugins import configure, registry
-from tests.end_to_end.waves import write_project
 
 WAVES = Path(__file__).parents[1] / "end_to_end" / "waves.py"
 
@@ -149,7 +149,8 @@ def test_what_is_shown_does_not_change_what_is_learnt(project: Path, tmp_path: P
 def test_precision_and_clipping(project: Path, tmp_path: Path, precision: str) -> None:
     settings = [f"train.precision={precision}", "train.steps=5", "train.clip=0.1", "train.optimizer=sgd"]
     run = train(project, set=settings, out=tmp_path / "run", quiet=True)
-    rows = list(csv.DictReader(open(tmp_path / "run" / "metrics.csv")))
+    with open(run.dir / "metrics.csv") as f:
+        rows = list(csv.DictReader(f))
     assert all(np.isfinite(float(r["loss"])) for r in rows)
     assert all(p.dtype == torch.float32 for p in run.method.parameters())
 
@@ -207,7 +208,7 @@ def test_what_was_skipped_is_listed_once(tmp_path: Path) -> None:
     Skipped(path).add([(1, "wave", 'no "file"'), (2, "wave", "torn, badly")])
     again = Skipped(path)
     again.add([(1, "wave", 'no "file"'), (1, "echo", "silent")])
-    assert len(list(csv.DictReader(open(path)))) == 3
+    assert len(path.read_text().splitlines()) == 1 + 3
     assert "3 unreadable item(s) of 2 sample(s)" in again.summary()
 
 
@@ -257,9 +258,8 @@ def test_the_resolved_config_loads_to_itself(project: Path, tmp_path: Path) -> N
 
 
 def test_two_processes_do_not_write_into_one_folder(tmp_path: Path) -> None:
-    with only_writer(tmp_path):
-        with pytest.raises(ContraposeError, match="another process"), only_writer(tmp_path):
-            pass
+    with only_writer(tmp_path), pytest.raises(ContraposeError, match="another process"), only_writer(tmp_path):
+        pass
     with only_writer(tmp_path):
         pass
 

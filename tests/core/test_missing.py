@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contrapose import Method
-from contrapose.types import Batch
 from tests.algebra import CASES, Net, batch, gradients
 from torch import nn
+
+from contrapose import Method
+from contrapose.types import Batch
 
 CROSSED = ["clip", "siglip", "gram"]
 
@@ -33,7 +34,9 @@ def test_rows_that_lack_a_modality_change_nothing(name: str) -> None:
 def test_the_other_terms_of_a_pair_graph_are_unchanged_too() -> None:
     from contrapose import registry
 
-    data = registry().load("method", "pair-graph")(pairs=[["text", "text"], ["text", "video"], ["video", "sound"]], out=4)
+    data = registry().load("method", "pair-graph")(
+        pairs=[["text", "text"], ["text", "video"], ["video", "sound"]], out=4
+    )
     data["branches"] = {n: b | {"projector": {"use": "linear", "out": 4}} for n, b in data["branches"].items()}
     method = Method.from_data(data, {m: Net(m, n) for n, m in enumerate(("text", "video", "sound"))}).double()
     few, more = grown(("text/0", "text/1", "video/0", "sound/0"), "sound")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from contrapose.errors import ConfigError
 from contrapose.relations.predicate import Tile, matches, parse
 from contrapose.types import Rows, ident
@@ -23,8 +24,12 @@ def rows(origin: str, sample: list[int], view: list[str], **columns: object) -> 
     return Rows(torch.zeros(n, 2), meta | {k: torch.tensor(v) for k, v in columns.items()})
 
 
-Q = rows("q", [0, 1, 2], ["pulse/a"] * 3, label=[5, 5, -1], time=[0.0, 1.0, float("nan")], tags=[[1, 2], [3, -1], [-1, -1]])
-K = rows("k", [0, 1, 2], ["pulse/b"] * 3, label=[5, 6, -1], time=[0.5, 1.0, float("nan")], tags=[[2, 9], [4, 3], [-1, 7]])
+Q = rows(
+    "q", [0, 1, 2], ["pulse/a"] * 3, label=[5, 5, -1], time=[0.0, 1.0, float("nan")], tags=[[1, 2], [3, -1], [-1, -1]]
+)
+K = rows(
+    "k", [0, 1, 2], ["pulse/b"] * 3, label=[5, 6, -1], time=[0.5, 1.0, float("nan")], tags=[[2, 9], [4, 3], [-1, 7]]
+)
 
 
 def pairs(text: str, q: Rows = Q, k: Rows = K, positive: torch.Tensor | None = None) -> list[list[int]]:
@@ -92,7 +97,7 @@ def test_what_is_wrong_is_said(text: str, says: str) -> None:
 
 
 def test_an_unknown_column_is_named_with_its_neighbour() -> None:
-    with pytest.raises(ConfigError, match="'lable'.*did you mean 'label'.*meta:"):
+    with pytest.raises(ConfigError, match=r"'lable'.*did you mean 'label'.*meta:"):
         pairs("same(lable)")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.algebra import CASES, Net, batch, prepare, preset
+from tests.reference import formulas as ref
+
 from contrapose import Method
 from contrapose.draws import keyed_uniform
 from contrapose.sources.centroids import density
 from contrapose.types import ident
-from tests.algebra import CASES, Net, batch, prepare, preset
-from tests.reference import formulas as ref
 
 QK = ("pulse/query", "pulse/key")
 

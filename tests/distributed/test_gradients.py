@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
 from contrapose.methods.gather import world_size
 from tests.algebra import CASES, Case, batch, gradients
 
 COUNT, FIRST = 9, 4  # rank 0 has 4 of the 9 samples, rank 1 the others
-MISSING = {"even": {}, "holes": {"video": (1, 5), "flat": (0, 7)}, "one rank has none": {"video": (0, 1, 2, 3), "flat": (4, 5, 6, 7, 8)}}
+MISSING = {
+    "even": {},
+    "holes": {"video": (1, 5), "flat": (0, 7)},
+    "one rank has none": {"video": (0, 1, 2, 3), "flat": (4, 5, 6, 7, 8)},
+}
 CROSSED = ("clip", "siglip", "gram", "crosspoint")
 RUNS = [(name, "even") for name in CASES] + [(name, how) for name in CROSSED for how in ("holes", "one rank has none")]
+
+Found = dict[tuple[str, str], tuple[dict[str, torch.Tensor], torch.Tensor]]
 
 
 def run(case: Case, how: str, part: slice) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -54,17 +60,18 @@ def work(rank: int, port: int, where: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def on_two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], tuple[dict[str, torch.Tensor], torch.Tensor]]]:
+def on_two(tmp_path_factory: pytest.TempPathFactory) -> Found:
     where: Path = tmp_path_factory.mktemp("ddp") / "found.pt"
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     mp.spawn(work, (port, str(where)), nprocs=2)
-    yield torch.load(where)
+    found: Found = torch.load(where)
+    return found
 
 
 @pytest.mark.parametrize(("name", "how"), RUNS, ids=lambda x: x.replace(" ", "-"))
-def test_two_processes_equal_one(name: str, how: str, on_two: dict[tuple[str, str], tuple[dict[str, torch.Tensor], torch.Tensor]]) -> None:
+def test_two_processes_equal_one(name: str, how: str, on_two: Found) -> None:
     theirs, their_loss = on_two[name, how]
     ours, loss = run(CASES[name], how, slice(0, COUNT))
     torch.testing.assert_close(their_loss, loss, rtol=0, atol=1e-10)

@@ -25,8 +25,7 @@ def train(
         raise ConfigError("give a config to train by, or --resume RUN")
     opened = open_config(config, set_) if config is not None else None
     try:
-        run = pretrain(opened, set=() if opened else set_ or (), resume=resume, out=out)
+        pretrain(opened, set=() if opened else set_ or (), resume=resume, out=out)
     except Interrupted as stop:
         typer.echo(str(stop), err=True)
         raise typer.Exit(stop.exit_code) from None
-    typer.echo(f"saved in {run.dir}; next: contrapose evaluate {run.dir}")

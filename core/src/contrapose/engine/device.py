@@ -25,7 +25,7 @@ def use_cuda(device: str) -> bool:
 def accelerator_for(train: TrainConfig) -> Accelerator:
     """Accelerate's view of the device, the precision and the processes. Raises ``ConfigError``."""
     cuda = use_cuda(train.device)
-    if PartialState().num_processes == 1:
+    if PartialState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(
             reset_partial_state=True
         )  # an earlier run of this process may have had another device

@@ -17,16 +17,21 @@ _TENSOR, _ARRAY = "$tensor", "$array"
 
 
 def save_fitted(folder: Path, state: dict[str, Any]) -> None:
-    """Write a tree of dicts and lists whose leaves are tensors, arrays and JSON values."""
+    """Write a tree of dicts and lists whose leaves are tensors, arrays and JSON values. Raises ``CheckpointError``."""
     tensors: dict[str, Tensor] = {}
-    (folder / "fitted.json").write_text(json.dumps(_take_out(state, "", tensors), indent=1))
-    safetensors.torch.save_file(tensors, folder / "fitted.safetensors")
+    tree = _take_out(state, "", tensors)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "fitted.json").write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")
+        safetensors.torch.save_file(tensors, folder / "fitted.safetensors")
+    except (OSError, safetensors.SafetensorError) as e:
+        raise CheckpointError(f"can't write to the run folder {folder}: {e}") from e
 
 
 def load_fitted(folder: Path) -> dict[str, Any]:
     """The tree that ``save_fitted`` wrote. Raises ``CheckpointError`` where it is missing or damaged."""
     try:
-        tree = json.loads((folder / "fitted.json").read_text())
+        tree = json.loads((folder / "fitted.json").read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / "fitted.safetensors")
         state: dict[str, Any] = _put_in(tree, tensors)
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as e:

@@ -68,19 +68,17 @@ def require_same(saved: Config, wanted: Config) -> None:
             )
 
 
-def start(folder: Path, config: Config) -> None:
-    """Make ``folder`` the folder of a new run. Raises ``CheckpointError`` if it holds one already, or can't be written."""
+def require_free(folder: Path) -> None:
+    """Raise ``CheckpointError`` if ``folder`` holds a run already."""
     if (folder / "config.yaml").exists() or (folder / "checkpoints").exists():
         raise CheckpointError(
             f"{folder} already holds a run: go on with it by --resume {folder}, or choose another folder by --out"
         )
-    write_config(folder, resolved(config))
 
 
 def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
-    """Write ``config.yaml``, whole or not at all."""
+    """Write ``config.yaml``, whole or not at all: it is what makes a folder a run, so it comes last."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         temp = folder / ".config.yaml.tmp"
         temp.write_text(dump(dict(tree)), encoding="utf-8")
         os.replace(temp, folder / "config.yaml")

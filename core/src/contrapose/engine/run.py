@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -61,20 +62,23 @@ def train(
     """
     for file in plugins:
         registry().load_file(file)
-    console = Console(quiet=quiet)
     if resume is not None:
-        return _resume(Path(resume), None if config is None else _open(config, set), set, console, quiet)
+        return _resume(Path(resume), None if config is None else _open(config, set), set, quiet)
     if config is None:
         raise ConfigError("give a config, or the run to resume")
     wanted = _open(config, set)
     where = Path(out or wanted.run.out or Path("runs") / (wanted.source.stem if wanted.source else "run"))
+    folder.require_free(where)
     accelerator = accelerator_for(wanted.run.train)
+    console = Console(quiet=quiet or not accelerator.is_main_process)
     parts = Parts(wanted)
     method, loader = _prepare(parts, accelerator)  # whatever is wrong with the config is said before a folder is made
-    with accelerator.local_main_process_first():
-        if accelerator.is_main_process:
-            folder.start(where, wanted)
-            save_fitted(where, parts.fitted())
+    fitted, tree = parts.fitted(), folder.resolved(wanted)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        save_fitted(where, fitted)
+        folder.write_config(where, tree)
+    accelerator.wait_for_everyone()
     _fit(where, parts, method, loader, accelerator, None, console, quiet)
     return Run(where, parts, method)
 
@@ -174,13 +178,14 @@ def _open(config: Source, overrides: Sequence[str]) -> Config:
     return with_recipe(opened)
 
 
-def _resume(where: Path, config: Config | None, overrides: Sequence[str], console: Console, quiet: bool) -> Run:
+def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet: bool) -> Run:
     saved = folder.read_config(where)
     if config is None:
         folder.require_rebuildable(saved)
         config = Config.of(saved, overrides)
     folder.require_same(saved, config)
     accelerator = accelerator_for(config.run.train)
+    console = Console(quiet=quiet or not accelerator.is_main_process)
     parts = Parts(config, load_fitted(where))
     method, loader = _prepare(parts, accelerator)
     last = None
@@ -192,8 +197,9 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], consol
         console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
     else:
         console.print(f"{where} has no checkpoint yet: starting from its beginning", highlight=False, soft_wrap=True)
+    tree = folder.resolved(config)
     if accelerator.is_main_process:
-        folder.write_config(where, folder.resolved(config))
+        folder.write_config(where, tree)
     _fit(where, parts, method, loader, accelerator, last, console, quiet)
     return Run(where, parts, method)
 
@@ -227,8 +233,9 @@ def _fit(
         "versions": {name: version(name) for name in ("contrapose", "torch")},
     }
     feed = Feed(batches, len(loader), embed_train)
-    with folder.only_writer(where):
+    with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
+    console.print(f"saved in {where}; next: contrapose evaluate {where}", highlight=False, soft_wrap=True)
 
 
 def _require_own(last: Checkpoint, parts: Parts, method: Method) -> None:

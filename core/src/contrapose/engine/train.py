@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -115,7 +116,10 @@ def fit(
     optimizer = make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
     if resume is not None:
         load_optimizer_tensors(optimizer, method, resume.tensors("optimizer"))
-    model = accelerator.prepare_model(method)
+    with warnings.catch_warnings():
+        # torch 2.14 deprecates the option that keeps buffers apart, before there is another that does.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+        model = accelerator.prepare_model(method)
 
     main, rank = accelerator.is_main_process, accelerator.process_index
     line = ProgressLine(console, step, steps, per_epoch, train.batch_size, quiet or not main)

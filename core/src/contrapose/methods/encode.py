@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from contrapose.branches.heads import lone, touch
@@ -71,9 +72,9 @@ def _view_rows(name: str, batch: Batch, view: str, z: Tensor, present: Mapping[s
     }
     if z.ndim == 3:
         places = z.shape[1]
-        meta = {c: values.repeat_interleave(places, 0) for c, values in meta.items()}
-        meta["position"] = torch.arange(places, device=device).repeat(n)
-        z = z.flatten(0, 1)
+        meta = {c: repeat(values, "n ... -> (n p) ...", p=places) for c, values in meta.items()}
+        meta["position"] = repeat(torch.arange(places, device=device), "p -> (n p)", n=n)
+        z = rearrange(z, "n p d -> (n p) d")
     return Rows(z, meta)
 
 

@@ -1,0 +1,114 @@
+"""Every snippet of the README does what it says, on a few rows of the furniture and for a few steps."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text()
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+SNIPPETS = FENCE.findall(TEXT)
+
+
+def snippets(language: str) -> list[str]:
+    return [code for name, code in SNIPPETS if name == language]
+
+
+def parsed(text: str) -> dict:
+    return YAML(typ="safe", pure=True).load(text)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README's reader sees the repository, with less data and shorter training."""
+    here = tmp_path_factory.mktemp("reader")
+    data = here / "examples/data/furniture/furniture.parquet"
+    data.parent.mkdir(parents=True)
+    table = pq.read_table(ROOT / "examples/data/furniture/furniture.parquet")
+    pq.write_table(table.take([*range(0, len(table), 8)]), data)
+    config = (ROOT / "examples/furniture.yaml").read_text()
+    short = re.sub(r"^train:.*$", "train: {epochs: 1, batch_size: 16, steps: 2, lr: 1e-3}", config, flags=re.M)
+    assert short != config
+    (here / "examples/furniture.yaml").write_text(short)
+    for code in snippets("python"):
+        if code.startswith("# my_views.py"):
+            (here / "my_views.py").write_text(code)
+    return here
+
+
+def run(command: list[str] | str, place: Path) -> str:
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    done = subprocess.run(
+        command,
+        cwd=place,
+        shell=isinstance(command, str),
+        text=True,
+        capture_output=True,
+        env={"PATH": path, "OMP_NUM_THREADS": "1", "HOME": str(place)},
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_first_config_is_the_examples() -> None:
+    assert parsed(snippets("yaml")[0]) == parsed((ROOT / "examples/furniture.yaml").read_text())
+
+
+def test_commands(place: Path) -> None:
+    for block in snippets("bash"):
+        shutil.rmtree(place / "runs", ignore_errors=True)
+        for line in block.splitlines():
+            if line.strip():
+                run(line, place)
+    assert (place / "views.png").stat().st_size > 10_000
+    assert len(pq.read_table(place / "embeddings.parquet")) == len(
+        pq.read_table(place / "examples/data/furniture/furniture.parquet")
+    )
+
+
+@pytest.mark.parametrize(
+    "code", [c for c in snippets("python") if not c.startswith("# my_views.py")], ids=lambda c: c.split("\n")[-2][:20]
+)
+def test_python(code: str, place: Path) -> None:
+    (place / "snippet.py").write_text(code)
+    run([sys.executable, "snippet.py"], place)
+
+
+def test_the_view_of_ones_own_is_ten_lines_and_runs_unregistered(place: Path) -> None:
+    code = (place / "my_views.py").read_text()
+    body = code[code.index("@view") :]
+    assert len(body.strip().splitlines()) <= 10
+    use = (
+        "import numpy as np; from contrapose import Sample; from my_views import slice_off\n"
+        "p, r = np.random.default_rng(0).normal(size=(100, 3)), np.random.default_rng(1)\n"
+        "assert len(slice_off(p, r)) == 100 and len(np.unique(slice_off(p, r), axis=0)) == 70\n"
+        "view, = slice_off(share=0.5)(Sample(0, {'pointcloud': p}), r)\n"
+        "assert len(np.unique(view.data, axis=0)) == 50\n"
+    )
+    run([sys.executable, "-c", use], place)
+
+
+@pytest.mark.parametrize("n", range(1, len(snippets("yaml"))))
+def test_the_other_configs_make_a_method(n: int, place: Path) -> None:
+    """A fragment laid over the example's config is one that a run could start from."""
+    part = parsed(snippets("yaml")[n])
+    whole = parsed((place / "examples/furniture.yaml").read_text())
+    if "method" in part:
+        whole |= {
+            "views": {"image": "image/moco-v2"},
+            "modalities": {"image": "icon"},
+            "encoders": {"image": "image/small"},
+        }
+    file = place / "examples" / f"fragment{n}.yaml"
+    YAML().dump(whole | part, file)
+    plugin = ["--plugin", "my_views.py"] if "slice_off" in str(part) else []
+    out = run(["contrapose", "train", str(file), *plugin, "--out", f"runs/fragment{n}"], place)
+    assert "step" in out
