@@ -43,11 +43,11 @@ def measure_ceilings(device: torch.device, quick: bool = False) -> Ceilings:
         device=device.type,
         matmul=2 * side**3 / _best(lambda: torch.mm(a, a, out=product), device),
         copy=2 * x.numel() * x.element_size() / _best(lambda: y.copy_(x), device),
-        exp=small.numel() / _best(lambda: torch.exp(small, out=out), device, times=20),
+        exp=small.numel() / _best(lambda: torch.exp(small, out=out), device, times=300),
     )
 
 
-def _best(side: Side, device: torch.device, times: int = 7) -> float:
+def _best(side: Side, device: torch.device, times: int = 15) -> float:
     best = float("inf")
     for _ in range(times + 1):
         synchronize(device)

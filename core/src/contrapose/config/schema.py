@@ -50,6 +50,7 @@ class TrainConfig(Section):
     checkpoint_every: Count | None = None
     keep: Count = 2
     threads: Count | None = None
+    loggers: list[Node] = ["tensorboard"]
 
 
 class SplitConfig(Section):

@@ -14,7 +14,7 @@ from torch import nn
 from contrapose.config import Config, build
 from contrapose.data import Loader, make_loader, open_reader, split
 from contrapose.errors import ConfigError, PluginError, did_you_mean
-from contrapose.methods.method import Method
+from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
 from contrapose.types import Modality, Reader, Sample
 from contrapose.views import ViewPlan
@@ -81,8 +81,9 @@ class Parts:
         offered = build("method", node["use"], ("method",)) if isinstance(node["use"], str) else node["use"]
         if isinstance(offered, Mapping):
             return lay_over(offered, {k: v for k, v in node.items() if k != "use"})
-        made: dict[str, Any] = build("method", node, ("method",), modalities=list(self.columns))
-        return made
+        arguments = {k: v for k, v in node.items() if k not in SECTIONS}
+        made = build("method", arguments, ("method",), modalities=list(self.columns))
+        return lay_over(made, {k: v for k, v in node.items() if k in SECTIONS})
 
     @cached_property
     def plan(self) -> ViewPlan:

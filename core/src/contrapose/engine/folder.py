@@ -15,7 +15,7 @@ from contrapose.config import Config
 from contrapose.config.yaml import dump
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError
 
-CHANGEABLE = ("epochs", "steps", "device", "workers", "checkpoint_every", "keep", "threads")
+CHANGEABLE = ("epochs", "steps", "device", "workers", "checkpoint_every", "keep", "threads", "loggers")
 """Those keys of ``train`` that may differ when a run is resumed."""
 
 OBJECT = "object: "

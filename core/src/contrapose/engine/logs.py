@@ -1,4 +1,4 @@
-"""What a run leaves behind as it goes: ``metrics.csv`` (every step), TensorBoard curves, ``skipped.csv``."""
+"""What a run leaves behind as it goes: ``metrics.csv`` (every step), ``skipped.csv``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,15 @@ from torch import Tensor
 
 from contrapose.errors import ContraposeError
 
+from .loggers import Logger, Row
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch.utils.tensorboard import SummaryWriter
 
     from contrapose.methods.score import LossOut
 
 FLUSH_SECONDS = 0.25
 """How often the scalars of the steps since are read from the device, written and shown: reading waits for the device."""
-
-Row = Mapping[str, float | int]
 
 
 class CsvLog:
@@ -73,11 +72,16 @@ class Metrics:
     """Collects each step's scalars on their device and reads them four times a second, so that no step waits for a log."""
 
     def __init__(
-        self, run: Path | None, until: int, accelerator: Accelerator, show: Callable[[list[Row]], None]
+        self,
+        run: Path | None,
+        until: int,
+        accelerator: Accelerator,
+        show: Callable[[list[Row]], None],
+        loggers: Sequence[Logger] = (),
     ) -> None:
         """Log into the folder ``run`` (None: nowhere), going on after step ``until``."""
         self.csv = CsvLog(run / "metrics.csv", until) if run else None
-        self.board = _board(run / "tensorboard", until) if run else None
+        self.loggers = loggers
         self.accelerator = accelerator
         self.show = show
         self.pending: list[tuple[Row, Tensor, Tensor]] = []
@@ -114,10 +118,8 @@ class Metrics:
             self.csv.write(rows)
         for row, ids in zip(rows, samples, strict=True):
             _refuse_non_finite(row, self.names, ids)
-        if self.board is not None:
-            for name, value in rows[-1].items():
-                if name != "step":
-                    self.board.add_scalar(name, value, int(rows[-1]["step"]))
+        for logger in self.loggers:
+            logger.write(rows)
         self.show(rows)
 
     def sync(self) -> None:
@@ -130,16 +132,8 @@ class Metrics:
         """Close the files; what is pending is not written."""
         if self.csv is not None:
             self.csv.close()
-        if self.board is not None:
-            self.board.close()
-
-
-def _board(folder: Path, until: int) -> SummaryWriter | None:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # a broken tensorboard is no reason not to train: metrics.csv has everything
-        return None
-    return SummaryWriter(str(folder), purge_step=until + 1)
+        for logger in self.loggers:
+            logger.close()
 
 
 def _refuse_non_finite(row: Row, names: Iterable[str], samples: Tensor) -> None:

@@ -20,6 +20,7 @@ from contrapose.types import Batch, Rows
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .estimate import rehearse
+from .loggers import make_loggers
 from .logs import Metrics, Skipped
 from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
 from .progress import ProgressLine
@@ -123,7 +124,8 @@ def fit(
 
     main, rank = accelerator.is_main_process, accelerator.process_index
     line = ProgressLine(console, step, steps, per_epoch, train.batch_size, quiet or not main)
-    metrics = Metrics(folder if main else None, step, accelerator, line.show)
+    loggers = make_loggers(train.loggers, folder, step) if main else []
+    metrics = Metrics(folder if main else None, step, accelerator, line.show, loggers)
     skipped = Skipped(folder / ("skipped.csv" if main else f"skipped.rank{rank}.csv"))
 
     def save() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,11 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
-PENALTIES = {"linear": (1e-3, 1e-2, 1e-1, 1.0), "svm": (1e-4, 1e-3, 1e-2, 1e-1)}
-"""Inverse penalties C that are tried: features are standardised, so these ranges hold for any encoder."""
+PENALTIES = {"linear": (0.1, 1.0, 10.0, 100.0), "svm": (0.03, 0.3, 3.0)}
+"""Inverse penalties C that are tried. Rows are scaled to about unit length, so these ranges hold for any encoder."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,21 @@ def probe(
 ) -> Fit:
     """Fit logistic regression or a linear SVM on ``train`` (n, D), ``labels`` (n,); classify ``test`` (m, D).
 
-    Features are standardised with the train rows' statistics. C comes from :data:`PENALTIES` by stratified
+    Features are standardised with the train rows' statistics and divided by sqrt(D). C comes from :data:`PENALTIES` by stratified
     cross-validation on the train rows; with ``groups`` (n,) no group lies on both sides of a fold. Needs two classes.
     """
     if kind == "linear":
         model: Any = LogisticRegression(max_iter=1000)
     else:
-        model = LinearSVC(dual="auto", max_iter=5000, random_state=seed)
-    pipeline = make_pipeline(StandardScaler(), model)
+        model = LinearSVC(dual="auto", tol=1e-3, max_iter=1000, random_state=seed)
+    pipeline = make_pipeline(StandardScaler(), FunctionTransformer(lambda x: x / math.sqrt(x.shape[1])), model)
     key = f"{type(model).__name__.lower()}__C"
     folds = splits(labels, groups, seed)
     with warnings.catch_warnings():
         # A C so weak that its solver runs out of iterations is still a candidate, judged by its held-out accuracy.
         warnings.simplefilter("ignore", ConvergenceWarning)
         if not folds:
-            chosen = PENALTIES[kind][-2]
+            chosen = PENALTIES[kind][1]
             return Fit(pipeline.set_params(**{key: chosen}).fit(train, labels).predict(test), chosen, 0)
         search = GridSearchCV(pipeline, {key: PENALTIES[kind]}, cv=folds, scoring="accuracy").fit(train, labels)
     return Fit(search.predict(test), float(search.best_params_[key]), len(folds))

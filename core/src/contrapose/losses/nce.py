@@ -100,5 +100,5 @@ class NCE(PairLoss):
         corrected = torch.where(some, torch.maximum(corrected, lowest), 0.0)
         if self.denominator == "all":
             corrected = corrected + (acc["positives"] - top).exp()
-        kept = corrected > 0
+        kept = ~(corrected <= 0)  # NaN is kept: a broken network must not pass for one without negatives
         return torch.where(kept, top + torch.where(kept, corrected, 1.0).log(), -math.inf)

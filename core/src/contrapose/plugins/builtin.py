@@ -178,4 +178,4 @@ def register_methods() -> list[Spec]:
 @hookimpl
 def register_loggers() -> list[Spec]:
     """Where a run's numbers go."""
-    return []
+    return [Spec("tensorboard", "contrapose.engine.loggers:TensorBoard", "event files in the run folder")]
