@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from contrapose.config.schema import EvaluateConfig, validate
 from contrapose.engine.embed import Embeddings
 from contrapose.errors import ConfigError, DataError, PluginError
 from contrapose.evaluate import Embedded, Score, Table, evaluate
@@ -34,7 +35,9 @@ class Run:
 
     @property
     def config(self):
-        return SimpleNamespace(run=SimpleNamespace(evaluate=self.options))
+        return SimpleNamespace(
+            run=SimpleNamespace(evaluate=validate(self.options or {}, EvaluateConfig, ("evaluate",)))
+        )
 
     def reader(self, split):
         return split

@@ -68,6 +68,13 @@ class SplitConfig(Section):
         return self
 
 
+class EvaluateConfig(Section):
+    """By which ``views`` each modality is seen when it is embedded, and which ``evaluators`` run (all, if left out)."""
+
+    views: dict[str, Node] = {}
+    evaluators: list[str] | None = None
+
+
 class RunConfig(Section):
     """The top level of a config."""
 
@@ -80,7 +87,7 @@ class RunConfig(Section):
     method: Node = None
     recipe: str | None = None
     train: TrainConfig = TrainConfig()
-    evaluate: Node = None
+    evaluate: EvaluateConfig = EvaluateConfig()
     out: str | None = None
 
     @model_validator(mode="before")

@@ -95,8 +95,7 @@ class Parts:
     @cached_property
     def eval_plan(self) -> ViewPlan:
         """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data."""
-        said = (self.run.evaluate or {}).get("views", {})
-        views = {m: said.get(m) or _eval_view(m) for m in self.columns}
+        views = {m: self.run.evaluate.views.get(m) or _eval_view(m) for m in self.columns}
         plan = ViewPlan.from_config({m: v for m, v in views.items() if v}, None, build, list(self.columns))
         self._fit(plan, "eval")
         return plan

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from contrapose.errors import ConfigError, ContraposeError, DataError, PluginError, did_you_mean
+from contrapose.errors import ConfigError, ContraposeError, DataError, PluginError
 from contrapose.evaluate.bootstrap import interval, resample
 from contrapose.evaluate.evaluation import Evaluation, Row
 from contrapose.evaluate.scores import Embedded, Evaluator, Head, Score, Table
@@ -16,9 +16,6 @@ from contrapose.plugins import registry
 if TYPE_CHECKING:
     from contrapose.engine.embed import Embeddings
     from contrapose.engine.run import Run
-
-OPTIONS = ("views", "evaluators")
-"""The keys of a config's ``evaluate``: by which views each modality is seen, and which evaluators run."""
 
 
 def evaluate(run: Run, split: str = "test", baseline: bool = True, seed: int = 0, draws: int = 2000) -> Evaluation:
@@ -29,7 +26,7 @@ def evaluate(run: Run, split: str = "test", baseline: bool = True, seed: int = 0
     fixes folds and bootstrap; ``draws`` is the number of bootstrap samples. Raises ``DataError`` if the split has
     nothing to score, or an embedding isn't finite.
     """
-    evaluators = chosen(run.config.run.evaluate)
+    evaluators = chosen(run.config.run.evaluate.evaluators)
     trained = embedded(run, split, seed)
     if not trained.tables(split, "projected"):
         raise DataError(f"the {split!r} split has no rows to evaluate")
@@ -44,21 +41,11 @@ def evaluate(run: Run, split: str = "test", baseline: bool = True, seed: int = 0
     return evaluation
 
 
-def chosen(options: Any) -> dict[str, Evaluator]:
-    """The evaluators of a config's ``evaluate`` (``{evaluators: [names]}``; without, all on offer) by full name."""
-    options = options or {}
-    for key in options:
-        if key not in OPTIONS:
-            raise ConfigError(f"unknown key{did_you_mean(key, OPTIONS)}", ("evaluate", key))
+def chosen(names: list[str] | None) -> dict[str, Evaluator]:
+    """The evaluators of these names, all on offer for None, by full name. Raises ``PluginError`` for an unknown one."""
     reg = registry()
-    names = options.get("evaluators")
-    if names is None:
-        found = [offer.name for offer in reg.offers("evaluator")]
-    elif isinstance(names, list) and all(isinstance(name, str) for name in names):
-        found = [reg.find("evaluator", name).name for name in names]
-    else:
-        raise ConfigError("expected a list of names, such as [retrieval, knn]", ("evaluate", "evaluators"))
-    return {name: cast(Evaluator, reg.load("evaluator", name)) for name in found}
+    offers = reg.offers("evaluator") if names is None else [reg.find("evaluator", name) for name in names]
+    return {offer.name: cast(Evaluator, reg.load("evaluator", offer.name)) for offer in offers}
 
 
 def embedded(run: Run, split: str, seed: int = 0) -> Embedded:

@@ -40,7 +40,7 @@ def loss_curves(metrics: Path, path: Path) -> Path | None:
     for axes, name in ((losses, "loss"), (rate, "learning rate")):
         axes.set_title(name, loc="left", fontsize=10, color=INK, fontweight="bold")
         axes.set_xlabel("step", fontsize=8, color=FAINT)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(4 if axes is rate else 7, steps=[1, 2, 5, 10], integer=True))
         axes.tick_params(labelsize=8, colors=FAINT)
         axes.grid(axis="y", color="#e7e9ed", linewidth=0.8)
         for side, spine in axes.spines.items():
