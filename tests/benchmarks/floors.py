@@ -37,14 +37,29 @@ def measure_ceilings(device: torch.device, quick: bool = False) -> Ceilings:
     product = torch.empty_like(a)
     x = torch.randn(count, device=device)
     y = torch.empty_like(x)
-    small = x[: 2**16] if not cuda else x  # in cache, as the tiles of a good kernel are
-    out = torch.empty_like(small)
     return Ceilings(
         device=device.type,
         matmul=2 * side**3 / _best(lambda: torch.mm(a, a, out=product), device),
         copy=2 * x.numel() * x.element_size() / _best(lambda: y.copy_(x), device),
-        exp=small.numel() / _best(lambda: torch.exp(small, out=out), device, times=300),
+        exp=_exp_rate(x, device),
     )
+
+
+def _exp_rate(x: torch.Tensor, device: torch.device) -> float:
+    """Exponentials per second. On the CPU in cache, as the tiles of a good kernel are, and by one thread times their number:
+
+    so short a call of several threads mostly measures how long they wait for each other on a busy machine.
+    """
+    if device.type == "cuda":
+        return x.numel() / _best(lambda: torch.exp(x), device)
+    threads = torch.get_num_threads()
+    small = x[: 2**16].clone()
+    out = torch.empty_like(small)
+    torch.set_num_threads(1)
+    try:
+        return threads * small.numel() / _best(lambda: torch.exp(small, out=out), device, times=100)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _best(side: Side, device: torch.device, times: int = 15) -> float:

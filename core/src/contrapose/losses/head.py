@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -23,16 +24,16 @@ class Step(Protocol):
         """The weighted mean over the rows of all ranks, scaled such that averaged gradients are exact."""
 
 
-class HeadLoss(nn.Module):
+class HeadLoss(nn.Module, ABC):
     """Base of losses with parameters. ``setup`` is called once, before training, with the term's query and its width."""
 
+    @abstractmethod
     def setup(self, query: str, dim: int) -> None:
         """Build the layers for embeddings of width ``dim``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, out: Step, batch: Batch) -> Tensor:
         """A scalar."""
-        raise NotImplementedError
 
 
 class Reconstruct(HeadLoss):

@@ -7,6 +7,7 @@ anchor. The dense loss is the case of one tile a block.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
@@ -30,18 +31,18 @@ class Plan(Protocol):
         """The pairs of anchors ``i`` with keys ``j`` of key block ``block``."""
 
 
-class PairLoss:
+class PairLoss(ABC):
     """Base of losses over pairs. ``passes`` is 2 where the second needs the sums of the first."""
 
     passes = 1
 
+    @abstractmethod
     def parts(self, logits: Tensor, pairs: Pairs, seen: dict[str, Tensor] | None) -> dict[str, Part]:
         """The reductions over the keys that this pass needs. ``seen`` (q,) holds the first pass's in the second."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, acc: dict[str, Tensor], scale: Tensor | float) -> tuple[Tensor, Tensor]:
         """Loss (Q,) per anchor, and whether it has one (Q,) bool. ``scale`` is 1/tau."""
-        raise NotImplementedError
 
 
 class Block:

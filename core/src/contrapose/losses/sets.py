@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,12 +11,12 @@ from torch.nn import functional as F
 from contrapose.types import Rows
 
 
-class SetLoss:
+class SetLoss(ABC):
     """Base of losses over whole tables: gets global rows, row n of each table of the same sample."""
 
+    @abstractmethod
     def __call__(self, *tables: Rows) -> Tensor:
         """A scalar."""
-        raise NotImplementedError
 
 
 def _off_diagonal(m: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -36,28 +37,28 @@ class Soft:
     link: Predicate
 
 
-class Assigner(nn.Module):
+class Assigner(nn.Module, ABC):
     """Base of what computes soft positives (Sinkhorn, a teacher's softmax). ``refs``: the tables it reads."""
 
     refs: tuple[str, ...] = ()
     link: Predicate
 
+    @abstractmethod
     def assign(self, out: Step) -> Soft | None:
         """The targets now, without gradient, or None while there are none."""
-        raise NotImplementedError
 
     def commit(self, out: Step) -> None:
         """Called once per optimiser step, after it."""
 
 
-class Annotator(nn.Module):
+class Annotator(nn.Module, ABC):
     """Base of what computes a column of the anchors (the position that matches) or of their weights."""
 
     refs: tuple[str, ...] = ()
 
+    @abstractmethod
     def column(self, q: Rows, keys: list[Rows], positives: Callable[[int, Rows, Rows], Tensor], out: Step) -> Tensor:
         """The column (Q,). ``positives(block, q, k)`` evaluates the relation's positives on any rows."""
-        raise NotImplementedError
 
 
 class Relation(nn.Module):

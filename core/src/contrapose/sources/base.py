@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
@@ -23,7 +24,7 @@ class Step(Protocol):
         """A table by reference."""
 
 
-class Source(nn.Module):
+class Source(nn.Module, ABC):
     """Base of sources. State lives in parameters or persistent buffers only.
 
     ``replicated``: its rows are equal on every rank by construction. ``refs``: the tables it reads, so that they are kept.
@@ -39,9 +40,9 @@ class Source(nn.Module):
         """Width of this source's rows."""
         return dim(self.refs[0])
 
+    @abstractmethod
     def rows(self, out: Step, table: str = "") -> Rows | None:
         """The table now, or None while there is nothing to offer."""
-        raise NotImplementedError
 
     def annotate(self, rows: Rows) -> dict[str, Tensor]:
         """Columns (N,) that this source knows of any rows (the cluster of a sample)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any
@@ -62,9 +63,9 @@ class Joined(Source):
         z = self.combine([t.z for t in tables])
         return Rows(z, meta | _own(self.name, len(z), z.device), ready=self.ready)
 
+    @abstractmethod
     def combine(self, tables: list[Tensor]) -> Tensor:
         """Several (N, D) to one."""
-        raise NotImplementedError
 
 
 class Stack(Joined):
