@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,9 +33,13 @@ def reproducible(deterministic: bool, threads: int | None) -> Iterator[None]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.get_num_threads(),
     )
+    memory: Any = torch.utils.deterministic  # its one attribute is made at run time
+    filled = memory.fill_uninitialized_memory
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is free to sum in any order
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # That would also write NaN into every fresh tensor, to show reads of what nobody wrote: a check for torch's own authors.
+        memory.fill_uninitialized_memory = False
     if threads is not None:
         torch.set_num_threads(threads)
     try:
@@ -42,3 +47,4 @@ def reproducible(deterministic: bool, threads: int | None) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.set_num_threads(before[2])
+        memory.fill_uninitialized_memory = filled
