@@ -50,23 +50,22 @@ class NCE(PairLoss):
         pos, den = pairs.pos, pairs.den
         if seen is not None:
             return {"own": ("sum", F.softplus(seen["negatives"][:, None] - logits), pos)}
-        ones = torch.ones_like(logits)
         attract = logits if pairs.attract is None else logits * pairs.attract[:, None]
-        parts: dict[str, Part] = {"count": ("sum", ones, pos), "attract": ("sum", attract, pos)}
-        negative = torch.where(pos > 0, 0.0, den)
+        parts: dict[str, Part] = {"count": ("sum", None, pos), "attract": ("sum", attract, pos)}
         if self.positives == "in":
             parts["inside"] = ("lse", attract, pos)
+        if self.denominator == "all" and self.negatives == "sum":
+            return parts | {"all": ("lse", logits, den)}
+        negative = den.masked_fill(pos > 0, 0.0)
+        if self.negatives != "hard":
+            parts["negatives"] = ("lse", logits, negative)
         if self.negatives != "sum":
-            parts["positives"] = ("lse", logits, torch.where(pos > 0, den, 0.0))
+            parts["positives"] = ("lse", logits, den.masked_fill(pos <= 0, 0.0))
             parts["mean positive"] = ("lse", logits, pos)
-            parts["how many"] = ("sum", ones, negative)
+            parts["how many"] = ("sum", None, negative)
         if self.negatives == "hard":
             parts["tilted"] = ("lse", (1 + self.beta) * logits, negative)
             parts["tilt"] = ("lse", self.beta * logits, negative)
-        elif self.denominator == "all" and self.negatives == "sum":
-            parts["all"] = ("lse", logits, den)
-        else:
-            parts["negatives"] = ("lse", logits, negative)
         return parts
 
     def finish(self, acc: dict[str, Tensor], scale: Tensor | float) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -17,8 +17,11 @@ from torch.utils.checkpoint import checkpoint
 
 from contrapose.types import Pairs, Rows
 
-Part = tuple[Literal["sum", "lse"], Tensor, Tensor]
-"""(how to reduce, values (q, k), weights (q, k) >= 0): ``sum_k w v`` or ``log sum_k w exp v``, where weight 0 leaves out."""
+Part = tuple[Literal["sum", "lse"], Tensor | None, Tensor]
+"""(how to reduce, values (q, k), weights (q, k) >= 0): ``sum_k w v`` or ``log sum_k w exp v``, where weight 0 leaves out.
+
+Without values, ``sum_k w``. The gradient flows through the values alone.
+"""
 
 LOWEST = -1e30
 """Stands for the maximum of no value at all: finite, so that a difference of two never gives NaN."""
@@ -130,13 +133,30 @@ def _anchors(
     return value, weight
 
 
-def _reduce(how: str, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(maximum, sum): the maximum is NaN for plain sums, which need none."""
-    if how == "sum":
-        return torch.full_like(value[:, 0], torch.nan), (weight * value).sum(-1)
-    kept = torch.where(weight > 0, value, -torch.inf)
-    top = kept.amax(-1).detach().clamp_min(LOWEST)
-    return top, (weight * (kept - top[:, None]).exp()).sum(-1)
+def _reduce(how: str, value: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(maximum, sum) of each row: the maximum is NaN for plain sums, which need none."""
+    if value is not None and how == "lse":
+        return _LogSumExp.apply(value, weight)
+    total = weight.sum(-1) if value is None else torch.linalg.vecdot(weight, value)
+    return torch.full_like(total, torch.nan), total
+
+
+class _LogSumExp(torch.autograd.Function):
+    """max_k v and sum_k w exp(v - max): one matrix is kept for the backward pass, where autograd would keep four."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        kept = value.masked_fill(weight <= 0, -torch.inf)
+        top = kept.amax(-1).clamp_min_(LOWEST)
+        each = kept.sub_(top[:, None]).exp_().mul_(weight)
+        ctx.save_for_backward(each)
+        ctx.mark_non_differentiable(top)
+        return top, each.sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (each,) = ctx.saved_tensors
+        return grads[1][:, None] * each, None
 
 
 def _join(sums: dict[str, Tensor], tops: dict[str, Tensor], name: str, top: Tensor, total: Tensor) -> None:

@@ -15,7 +15,7 @@ class Cosine(PairLoss):
 
     def parts(self, logits: Tensor, pairs: Pairs, seen: dict[str, Tensor] | None) -> dict[str, Part]:
         """See the base class."""
-        return {"count": ("sum", torch.ones_like(logits), pairs.pos), "far": ("sum", 2 - 2 * logits, pairs.pos)}
+        return {"count": ("sum", None, pairs.pos), "far": ("sum", 2 - 2 * logits, pairs.pos)}
 
     def finish(self, acc: dict[str, Tensor], scale: Tensor | float) -> tuple[Tensor, Tensor]:
         """See the base class."""
@@ -31,7 +31,7 @@ class Sigmoid(PairLoss):
         signed = torch.where(pairs.pos > 0, -logits, logits)
         return {
             "loss": ("sum", F.softplus(signed), pairs.den),
-            "count": ("sum", torch.ones_like(logits), pairs.pos),
+            "count": ("sum", None, pairs.pos),
         }
 
     def finish(self, acc: dict[str, Tensor], scale: Tensor | float) -> tuple[Tensor, Tensor]:

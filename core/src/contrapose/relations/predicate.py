@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from torch import Tensor
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.types import IDENTITY, Rows, ident
 
+UNKNOWN = -(2**62)
 TOKEN = re.compile(r"\s*(?:([(),=])|([^\s(),=]+))")
 ATOMS = ("all", "self", "positive", "same", "near", "origin", "view", "has", "not", "and", "or")
 
@@ -61,12 +63,20 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _sides(tile: Tile, a: str, b: str) -> tuple[Tensor, Tensor]:
-    """Column ``a`` of the anchors and ``b`` of the keys, shaped to compare as (q, k, P, R)."""
+    """Column ``a`` of the anchors and ``b`` of the keys, shaped to compare as (q, k), or (q, k, P, R) where many-valued."""
     x, y = _column(tile.q, a), _column(tile.k, b)
+    if not y.is_floating_point():
+        y = y.masked_fill(y == -1, UNKNOWN)  # so that unknown equals nothing, at no cost per pair
+    if x.ndim == 1 and (y.ndim == 1 or tile.k.private):
+        return x[:, None], (y if tile.k.private else y[None])
     x = x[:, None, :, None] if x.ndim == 2 else x[:, None, None, None]
     if tile.k.private:
         return x, y[:, :, None, None]
     return x, (y[None, :, None, :] if y.ndim == 2 else y[None, :, None, None])
+
+
+def _any(hit: Tensor) -> Tensor:
+    return hit if hit.ndim == 2 else hit.flatten(2).any(-1)
 
 
 def _column(rows: Rows, name: str) -> Tensor:
@@ -79,33 +89,29 @@ def _column(rows: Rows, name: str) -> Tensor:
     return rows.meta[name]
 
 
-def _known(x: Tensor) -> Tensor:
-    return x != -1 if not x.is_floating_point() else torch.ones_like(x, dtype=torch.bool)
-
-
 def same(column: str, to: str | None = None) -> Test:
     """Any value of the anchor's column equals any of the key's; -1 (unknown) equals nothing."""
 
     def test(tile: Tile) -> Tensor:
         x, y = _sides(tile, column, to or column)
-        return ((x == y) & _known(x) & _known(y)).flatten(2).any(-1)
+        return _any(x == y)
 
     return test
 
 
 def near(column: str, distance: float) -> Test:
-    """The two values differ by at most ``distance``, in the column's unit; NaN is near to nothing."""
+    """The two values differ by at most ``distance``, in the column's unit; NaN and -1 of integers are near to nothing."""
 
     def test(tile: Tile) -> Tensor:
         x, y = _sides(tile, column, column)
-        return (((x - y).abs() <= distance) & _known(x) & _known(y)).flatten(2).any(-1)
+        known = x == x if x.is_floating_point() else x != -1
+        return _any(((x - y).abs() <= distance) & known)
 
     return test
 
 
 def _self(tile: Tile) -> Tensor:
-    tests = [same(c)(tile) for c in IDENTITY]
-    return torch.stack(torch.broadcast_tensors(*tests)).all(0)
+    return reduce(torch.logical_and, (same(c)(tile) for c in IDENTITY))
 
 
 def _of_key(column: str, wanted: Callable[[Tile], list[int]]) -> Test:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, Protocol
 
 import torch
@@ -144,10 +145,9 @@ class PredicatePlan:
 
 def weights(predicates: Mapping[Predicate, float], tile: Tile, dtype: torch.dtype) -> Tensor:
     """(q, k): the sum of the weights of the predicates that hold."""
-    total = torch.zeros(len(tile.q), _width(tile.k), dtype=dtype, device=tile.q.z.device)
-    for predicate, weight in predicates.items():
-        total = total + weight * predicate(tile).to(dtype)
-    return total
+    shape = (len(tile.q), _width(tile.k))
+    parts = [predicate(tile).expand(shape).to(dtype) * weight for predicate, weight in predicates.items()]
+    return reduce(torch.add, parts) if parts else tile.q.z.new_zeros(shape, dtype=dtype)
 
 
 def private_tile(keys: Rows, i: slice, j: slice) -> Rows:
