@@ -78,12 +78,10 @@ class Parts:
             raise ConfigError("expected a method's name, or its branches and terms", path=("method",))
         if "use" not in node:
             return dict(node)
-        offered = build("method", node["use"], ("method",)) if isinstance(node["use"], str) else node["use"]
-        if isinstance(offered, Mapping):
-            return lay_over(offered, {k: v for k, v in node.items() if k != "use"})
+        # A preset is a mapping, or a function that makes one of its arguments; sections of a method are laid over either.
+        sections = {k: v for k, v in node.items() if k in SECTIONS}
         arguments = {k: v for k, v in node.items() if k not in SECTIONS}
-        made = build("method", arguments, ("method",), modalities=list(self.columns))
-        return lay_over(made, {k: v for k, v in node.items() if k in SECTIONS})
+        return dict(lay_over(build("method", arguments, ("method",), modalities=list(self.columns)), sections))
 
     @cached_property
     def plan(self) -> ViewPlan:

@@ -72,9 +72,11 @@ class EdgeConv(nn.Module):
         mean = mean + shift_u + shift_v
         with torch.no_grad():
             norm: Any = self.norm
-            norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
-            norm.running_var.lerp_((variance * edges / max(edges - 1, 1)).to(norm.running_var), norm.momentum)
             norm.num_batches_tracked.add_(1)
+            # As nn.BatchNorm1d does: without a momentum, the plain mean over all batches.
+            share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+            norm.running_mean.lerp_(mean.to(norm.running_mean), share)
+            norm.running_var.lerp_((variance * edges / max(edges - 1, 1)).to(norm.running_var), share)
         return mean, variance
 
 
