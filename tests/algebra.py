@@ -99,7 +99,9 @@ class Case:
 
     def method(self) -> Method:
         torch.manual_seed(0)
-        return Method.from_data(self.data(), {m: Net(m, n) for n, m in enumerate(self.modalities)}).double()
+        method = Method.from_data(self.data(), {m: Net(m, n) for n, m in enumerate(self.modalities)}).double()
+        method.clock.start(steps_per_epoch=10, epochs=3)
+        return method
 
 
 TWO, QK, CROPS = (
@@ -292,7 +294,7 @@ CASES: dict[str, Case] = {
     "clip": Case(
         lambda: _pair("clip", pair=["text", "video"], out=4),
         ("text/0", "video/0"),
-        lambda s: ref.clip(s.z("text"), s.z("video"), s.method.terms["text~video"].scale(s.method.clock)),
+        lambda s: ref.clip(s.z("text"), s.z("video"), s.method.terms["text~video"].scale(s.method.clock, {})),
     ),
     "siglip": Case(
         lambda: _pair("siglip", pair=["text", "video"], out=4),
@@ -300,7 +302,7 @@ CASES: dict[str, Case] = {
         lambda s: ref.siglip(
             s.z("text"),
             s.z("video"),
-            s.method.terms["text~video"].scale(s.method.clock),
+            s.method.terms["text~video"].scale(s.method.clock, {}),
             s.method.terms["text~video"].offset(),
         ),
     ),

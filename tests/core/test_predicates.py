@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from contrapose.errors import ConfigError
-from contrapose.relations.predicate import Tile, matches, parse
-from contrapose.types import Rows, ident
+from contrapose.relations.predicate import Tile, parse
+from contrapose.types import Rows, ident, matches
 
 VIEWS = ("pulse/a", "pulse/b")
 

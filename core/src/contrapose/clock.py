@@ -25,8 +25,8 @@ class Clock(nn.Module):
         super().__init__()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
-        self.steps_per_epoch = 1
-        self.epochs = 1.0
+        self.steps_per_epoch: int | None = None
+        self.epochs: float | None = None
 
     def start(self, steps_per_epoch: int, epochs: float) -> None:
         """Tell the length of the run, by which schedules without a length of their own are stretched."""
@@ -40,7 +40,8 @@ class Clock(nn.Module):
     def tick(self) -> None:
         """One more optimiser step is done."""
         self.step += 1
-        self.epoch.fill_(self.steps // self.steps_per_epoch)
+        if self.steps_per_epoch is not None:
+            self.epoch.fill_(self.steps // self.steps_per_epoch)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         return self  # stays on the CPU: reading it must never wait for a device
@@ -49,6 +50,10 @@ class Clock(nn.Module):
         """Steps in ``{epochs: n}`` or ``{steps: n}``; the whole run where neither is said."""
         if "steps" in spec:
             return float(spec["steps"])
+        if self.steps_per_epoch is None or self.epochs is None:
+            raise ConfigError(
+                "a schedule needs the length of the run: call method.clock.start(steps_per_epoch, epochs)"
+            )
         return float(spec.get("epochs", self.epochs)) * self.steps_per_epoch
 
     def reached(self, spec: Mapping[str, Any] | None) -> bool:
@@ -65,11 +70,20 @@ class Clock(nn.Module):
         return a + (b - a) * (done if kind == "linear" else (1 - math.cos(math.pi * done)) / 2)
 
 
-def check_schedule(value: Mapping[str, Any]) -> str:
+def check_schedule(value: Mapping[str, Any], path: tuple[str | int, ...] = ()) -> str:
     """The kind of a schedule; raises ``ConfigError`` where it isn't one."""
     kinds = [k for k in ("linear", "cosine") if k in value]
-    if len(kinds) != 1 or set(value) - {*kinds, "epochs", "steps"} or len(value[kinds[0]]) != 2:
+    ends = value[kinds[0]] if len(kinds) == 1 else None
+    if not isinstance(ends, list | tuple) or len(ends) != 2 or set(value) - {*kinds, "epochs", "steps"}:
         raise ConfigError(
-            f"a schedule is a number, {{linear: [a, b]}} or {{cosine: [a, b]}}, with epochs: or steps:; got {value}"
+            "a schedule is a number, {linear: [a, b]} or {cosine: [a, b]}, over the run or over epochs: or steps:; "
+            f"got {dict(value)}",
+            path,
         )
     return kinds[0]
+
+
+def check_span(spec: Mapping[str, Any] | None, name: str) -> None:
+    """Raise ``ConfigError`` unless ``spec`` is None, ``{epochs: n}`` or ``{steps: n}``."""
+    if spec is not None and (not isinstance(spec, Mapping) or [*spec] not in (["epochs"], ["steps"])):
+        raise ConfigError(f"expected {{epochs: n}} or {{steps: n}}, got {spec}", (name,))

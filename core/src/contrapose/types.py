@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -21,6 +22,17 @@ IDENTITY = ("origin", "sample", "view", "position", "draw")
 def ident(name: str) -> int:
     """A stable non-negative 62-bit number for a name, so that stored rows keep their origin and view over runs."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 2
+
+
+def matches(view: str, globs: Iterable[str]) -> bool:
+    """Whether a view name ``modality/slot`` fits one of the globs; a glob without ``/`` speaks of the slot alone."""
+    slot = view.rpartition("/")[2]
+    return any(fnmatchcase(view if "/" in g else slot, g) for g in globs)
+
+
+def unknown(dtype: torch.dtype) -> float | int:
+    """What stands in a column where nothing is known."""
+    return float("nan") if dtype.is_floating_point else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,3 +258,24 @@ def tree_shape(tree: Any) -> Any:
     if isinstance(tree, Tensor):
         return (tuple(tree.shape[1:]), tree.dtype)
     return tuple((k, tree_shape(v)) for k, v in sorted(tree.items()))
+
+
+def cat_rows(tables: Sequence[Rows]) -> Rows:
+    """Tables one after the other; a column that one lacks is unknown there. Keys' ``bias`` and ``tau`` don't survive it."""
+    if len(tables) == 1:
+        return tables[0]
+    columns = {name: c for t in tables for name, c in t.meta.items()}
+    meta = {}
+    for name, like in columns.items():
+        parts = [
+            t.meta[name] if name in t.meta else like.new_full((len(t), *like.shape[1:]), unknown(like.dtype))
+            for t in tables
+        ]
+        wide = max(p.shape[1] for p in parts) if like.ndim == 2 else 0
+        meta[name] = torch.cat([_widened(p, wide) if wide else p for p in parts])
+    same = all(t.replicated for t in tables), all(t.ready for t in tables)
+    return Rows(torch.cat([t.z for t in tables]), meta, replicated=same[0], ready=same[1])
+
+
+def _widened(column: Tensor, width: int) -> Tensor:
+    return torch.nn.functional.pad(column, (0, width - column.shape[1]), value=unknown(column.dtype))

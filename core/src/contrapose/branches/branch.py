@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from contrapose.clock import Schedule
+from contrapose.clock import check_schedule
 from contrapose.errors import ConfigError
 
 
@@ -27,18 +28,22 @@ class Branch:
             False gives each view a forward pass of its own.
     """
 
-    views: tuple[str, ...]
+    views: str | list[str] | tuple[str, ...]
     encoder: str | None = None
     tap: str = "pooled"
     projector: Any = None
     predictor: Any = None
     of: str | None = None
     weights: Literal["online", "ema", "frozen"] = "online"
-    momentum: Schedule = 0.99
+    momentum: float | dict[str, Any] = 0.99
     grad: bool = True
     together: bool = True
 
     def __post_init__(self) -> None:
+        if isinstance(self.momentum, Mapping):
+            check_schedule(self.momentum, ("momentum",))
+        elif not 0 <= self.momentum <= 1:
+            raise ConfigError(f"a momentum lies between 0 and 1, not {self.momentum}", ("momentum",))
         object.__setattr__(self, "views", (self.views,) if isinstance(self.views, str) else tuple(self.views))
         if self.weights == "ema" and self.of is None:
             raise ConfigError("a branch of weights: ema follows another: name it with of:", ("weights",))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from contrapose.branches.named import Named
 from contrapose.clock import Clock, Schedule
 
 
@@ -19,8 +21,7 @@ class Twin(nn.Module):
     def __init__(self, momentum: Schedule | None) -> None:
         super().__init__()
         self.momentum = momentum
-        self.encoders = nn.ModuleDict()
-        self.projectors = nn.ModuleDict()
+        self.encoders, self.projectors = Named(), Named()
 
     def add(self, kind: str, name: str, online: nn.Module) -> None:
         """Copy an online module, once."""
@@ -28,8 +29,12 @@ class Twin(nn.Module):
         if name not in where:
             where[name] = copy.deepcopy(online).requires_grad_(False)
 
+    def train(self, mode: bool = True) -> Self:
+        """What is frozen stays in eval mode: its statistics and dropout don't move either."""
+        return super().train(mode and self.momentum is not None)
+
     @torch.no_grad()
-    def follow(self, encoders: nn.ModuleDict, projectors: nn.ModuleDict, clock: Clock) -> None:
+    def follow(self, encoders: Named, projectors: Named, clock: Clock) -> None:
         """One step towards the online modules."""
         if self.momentum is None:
             return

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from contrapose.config import Config, build
+from contrapose.config import Config, build, signature
 from contrapose.data import Loader, make_loader, open_reader, split
 from contrapose.errors import ConfigError, PluginError, did_you_mean
 from contrapose.methods.method import SECTIONS, Method
@@ -93,7 +93,7 @@ class Parts:
     @cached_property
     def eval_plan(self) -> ViewPlan:
         """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data."""
-        views = {m: self.run.evaluate.views.get(m) or _eval_view(m) for m in self.columns}
+        views = {m: self.run.evaluate.views.get(m) or _eval_view(m, self.run.views) for m in self.columns}
         plan = ViewPlan.from_config({m: v for m, v in views.items() if v}, None, build, list(self.columns))
         self._fit(plan, "eval")
         return plan
@@ -199,6 +199,25 @@ def _modality(name: str, path: tuple[str, ...]) -> Modality:
     return made
 
 
-def _eval_view(modality: str) -> str | None:
+def _eval_view(modality: str, views: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The plugin's ``eval`` view, if any; arguments that training's views of this modality give too (a size) hold for it."""
     name = f"{modality}/eval"
-    return name if any(o.name == name for o in registry().offers("view")) else None
+    if not any(o.name == name for o in registry().offers("view")):
+        return None
+    known = {p.name for p in signature("view", name)}
+    said: dict[str, Any] = {}
+    for key, node in views.items():
+        if key.partition(".")[0] == modality:
+            for arguments in _arguments(node):
+                said |= {k: v for k, v in arguments.items() if k in known and k not in said}
+    return {"use": name, **said}
+
+
+def _arguments(node: Any) -> Iterator[Mapping[str, Any]]:
+    """The mappings of a view's node, composed ones too."""
+    if isinstance(node, Mapping):
+        yield node
+        yield from _arguments(node.get("use"))
+    elif isinstance(node, list):
+        for part in node:
+            yield from _arguments(part)

@@ -10,8 +10,7 @@ import torch
 
 from contrapose.data import Loader
 from contrapose.methods.method import Method
-from contrapose.methods.outputs import cat
-from contrapose.types import IDENTITY, Rows
+from contrapose.types import IDENTITY, Rows, cat_rows
 
 Head = Literal["projected", "pooled"]
 
@@ -49,7 +48,7 @@ def embed(method: Method, loader: Loader, head: Head = "projected") -> dict[str,
 def table(method: Method, loader: Loader, ref: str) -> Rows:
     """A table of the method over every sample of a loader, on the method's device."""
     device = next(method.parameters()).device
-    return cat([method.table(batch.to(device, non_blocking=True), ref) for batch in loader])
+    return cat_rows([method.table(batch.to(device, non_blocking=True), ref) for batch in loader])
 
 
 def _joined(parts: list[Embeddings]) -> Embeddings:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contrapose.errors import ConfigError
-from contrapose.types import Batch, Rows, ViewBatch, ident
+from contrapose.types import Batch, Rows, ViewBatch, ident, matches
 
 
 class Step(Protocol):
@@ -25,7 +24,12 @@ class Step(Protocol):
 
 
 class HeadLoss(nn.Module, ABC):
-    """Base of losses with parameters. ``setup`` is called once, before training, with the term's query and its width."""
+    """Base of losses with parameters. ``setup`` is called once, before training, with the term's query and its width.
+
+    ``refs`` names the tables that it reads beyond the query.
+    """
+
+    refs: tuple[str, ...] = ()
 
     @abstractmethod
     def setup(self, query: str, dim: int) -> None:
@@ -64,7 +68,7 @@ class Reconstruct(HeadLoss):
     def forward(self, out: Step, batch: Batch) -> Tensor:
         """See the base class."""
         rows = out.rows(self.query)
-        wanted, has = self._data(batch, rows, lambda name: _fits(name, self.target), own=False)
+        wanted, has = self._data(batch, rows, lambda name: matches(name, [self.target]), own=False)
         made = self.layer(rows.z)
         if self.what == "values":
             each = (made - wanted).square().mean(-1)
@@ -95,7 +99,3 @@ class Reconstruct(HeadLoss):
                 f"the target view {self.target!r} has not {self.features} values a row; set features: or field:"
             )
         return data.flatten(1)
-
-
-def _fits(name: str, glob: str) -> bool:
-    return fnmatchcase(name if "/" in glob else name.rpartition("/")[2], glob)

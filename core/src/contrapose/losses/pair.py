@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from contrapose.types import Pairs, Rows
@@ -22,6 +23,9 @@ Part = tuple[Literal["sum", "lse"], Tensor | None, Tensor]
 
 Without values, ``sum_k w``. The gradient flows through the values alone.
 """
+
+Sum = tuple[Tensor | None, Tensor]
+"""A reduction (q,) over some of the keys: the plain sum, or, after its maximum, the sum of exponentials below that."""
 
 LOWEST = -1e30
 """Stands for the maximum of no value at all: finite, so that a difference of two never gives NaN."""
@@ -95,50 +99,39 @@ def pair_loss(
 def _anchors(
     blocks: Sequence[Block], plan: Plan, loss: PairLoss, scale: Tensor | float, i: slice, tile: int | None
 ) -> tuple[Tensor, Tensor]:
-    n = blocks[0].q[i].shape[0]
-    first = blocks[0].q.new_zeros(n)
-    seen: dict[str, Tensor] | None = None
     row: Tensor | None = None
+    seen: dict[str, Tensor] | None = None
     for _ in range(loss.passes):
-        sums: dict[str, Tensor] = {}
-        tops: dict[str, Tensor] = {}
+        sums: dict[str, Sum] = {}
         for b, block in enumerate(blocks):
             for j in _slices(block.width, tile):
-                names: list[str] = []
-
-                def visit(
-                    b: int = b,
-                    block: Block = block,
-                    j: slice = j,
-                    names: list[str] = names,
-                    seen: dict[str, Tensor]
-                    | None = seen,  # the backward pass visits again when the later pass has its own
-                ) -> list[Tensor]:
-                    pairs = plan.tile(b, i, j)
-                    parts = loss.parts(block.logits(i, j), pairs, seen)
-                    names[:] = [*parts]
-                    out = [x for part in parts.values() for x in _reduce(*part)]
-                    return out if pairs.row is None else [*out, pairs.row]
-
-                out = checkpoint(visit, use_reentrant=False) if tile else visit()
-                for name, top, total in zip(names, out[0::2], out[1::2], strict=False):
-                    _join(sums, tops, name, top, total)
-                if len(out) > 2 * len(names):
-                    row = out[-1]
-        seen = {**(seen or {}), **{k: _result(s, tops[k]) for k, s in sums.items()}}
+                ask = (block, plan, loss, b, i, j, seen)
+                made, row = (
+                    checkpoint(_visit, *ask, use_reentrant=False, preserve_rng_state=False) if tile else _visit(*ask)
+                )
+                sums = {name: _join(sums.get(name), part) for name, part in made.items()}
+        seen = {**(seen or {}), **{name: _result(*s) for name, s in sums.items()}}
     if not seen:
-        return first, first
+        nothing = blocks[0].q.new_zeros(blocks[0].q[i].shape[0])
+        return nothing, nothing
     value, valid = loss.finish(seen, scale)
     weight = valid.to(value.dtype) if row is None else torch.where(valid, row, torch.zeros_like(row))
     return value, weight
 
 
-def _reduce(how: str, value: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(maximum, sum) of each row: the maximum is NaN for plain sums, which need none."""
+def _visit(
+    block: Block, plan: Plan, loss: PairLoss, b: int, i: slice, j: slice, seen: dict[str, Tensor] | None
+) -> tuple[dict[str, Sum], Tensor | None]:
+    """The reductions over one tile, and its anchors' weights."""
+    pairs = plan.tile(b, i, j)
+    parts = loss.parts(block.logits(i, j), pairs, seen)
+    return {name: _reduce(*part) for name, part in parts.items()}, pairs.row
+
+
+def _reduce(how: str, value: Tensor | None, weight: Tensor) -> Sum:
     if value is not None and how == "lse":
         return _LogSumExp.apply(value, weight)
-    total = weight.sum(-1) if value is None else torch.linalg.vecdot(weight, value)
-    return torch.full_like(total, torch.nan), total
+    return None, weight.sum(-1) if value is None else torch.linalg.vecdot(weight, value)
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -154,26 +147,26 @@ class _LogSumExp(torch.autograd.Function):
         return top, each.sum(-1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (each,) = ctx.saved_tensors
         return grads[1][:, None] * each, None
 
 
-def _join(sums: dict[str, Tensor], tops: dict[str, Tensor], name: str, top: Tensor, total: Tensor) -> None:
-    if name not in sums:
-        sums[name], tops[name] = total, top
-    elif top.isnan().all():
-        sums[name] = sums[name] + total
-    else:
-        new = torch.maximum(tops[name], top)
-        sums[name] = sums[name] * (tops[name] - new).exp() + total * (top - new).exp()
-        tops[name] = new
+def _join(before: Sum | None, part: Sum) -> Sum:
+    """Two tiles' reductions as one."""
+    if before is None:
+        return part
+    if before[0] is None or part[0] is None:
+        return None, before[1] + part[1]
+    top = torch.maximum(before[0], part[0])
+    return top, before[1] * (before[0] - top).exp() + part[1] * (part[0] - top).exp()
 
 
-def _result(total: Tensor, top: Tensor) -> Tensor:
-    if top.isnan().all():
+def _result(top: Tensor | None, total: Tensor) -> Tensor:
+    if top is None:
         return total
-    some = total != 0
+    some = total != 0  # NaN is something
     return torch.where(some, top + torch.where(some, total, 1.0).log(), -torch.inf)
 
 

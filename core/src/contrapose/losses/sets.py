@@ -12,7 +12,9 @@ from contrapose.types import Rows
 
 
 class SetLoss(ABC):
-    """Base of losses over whole tables: gets global rows, row n of each table of the same sample."""
+    """Base of losses over ``tables`` whole tables: gets global rows, row n of each table of the same sample."""
+
+    tables = 2
 
     @abstractmethod
     def __call__(self, *tables: Rows) -> Tensor:

@@ -11,7 +11,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from contrapose.branches.heads import lone, touch
-from contrapose.types import Batch, Rows, ViewBatch, ident, tree_cat, tree_shape
+from contrapose.types import Batch, Rows, ViewBatch, cat_rows, ident, tree_cat, tree_shape
 
 Taps = Mapping[str, Tensor]
 
@@ -47,28 +47,22 @@ def table(
     name: str, grad: bool, batch: Batch, views: Sequence[str], z: Sequence[Tensor], present: Mapping[str, Tensor]
 ) -> Rows:
     """One table of several views' rows, with their columns; every position of (n, P, D) is a row."""
-    parts = [_view_rows(name, batch, view, rows, present) for view, rows in zip(views, z, strict=True)]
-    meta: dict[str, list[Tensor]] = {}
-    for part in parts:
-        for column, values in part.meta.items():
-            meta.setdefault(column, []).append(values)
-    shared = {c: torch.cat(v) for c, v in meta.items() if len(v) == len(parts)}
-    rows = torch.cat([p.z for p in parts])
-    return Rows(rows if grad else rows.detach(), shared)
+    rows = cat_rows([_view_rows(name, batch, view, part, present) for view, part in zip(views, z, strict=True)])
+    return rows if grad else rows.detach()
 
 
 def _view_rows(name: str, batch: Batch, view: str, z: Tensor, present: Mapping[str, Tensor]) -> Rows:
     v = batch.views[view]
     n, device = len(v), batch.sample.device
     meta = {
+        **{c: values[v.index] for c, values in batch.meta.items()},
+        **v.meta,
+        **{f"has:{b}": has[v.index] for b, has in present.items()},
         "origin": torch.full((n,), ident(name), device=device),
         "sample": batch.sample[v.index],
         "view": torch.full((n,), ident(view), device=device),
         "position": torch.zeros(n, dtype=torch.int64, device=device),
         "draw": torch.zeros(n, dtype=torch.int64, device=device),
-        **{c: values[v.index] for c, values in batch.meta.items()},
-        **{f"has:{b}": has[v.index] for b, has in present.items()},
-        **v.meta,
     }
     if z.ndim == 3:
         places = z.shape[1]

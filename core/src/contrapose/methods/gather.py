@@ -8,8 +8,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from contrapose.types import Rows
+from contrapose.types import Rows, ident, unknown
+
+Schema = dict[str, tuple[torch.dtype, int]]
 
 
 def world_size() -> int:
@@ -17,16 +20,27 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def gather(rows: Rows) -> Rows:
-    """The rows of all ranks, in their order, with gradient to each rank's own; ranks may have any number of rows."""
-    world = world_size()
-    if world == 1 or rows.private or rows.replicated:
-        return rows
-    counts = _counts(len(rows), world, rows.z.device)
+def gather(rows: Rows) -> tuple[Rows, slice]:
+    """The rows of all ranks, in their order, with gradient to each rank's own; and where this rank's are among them.
+
+    Ranks may have any number of rows. A column that a rank lacks (it had no row of that view) is unknown there.
+    """
+    if world_size() == 1 or rows.private or rows.replicated:
+        return rows, slice(0, len(rows))
+    counts, schema = _agree(rows)
     z = _Gather.apply(rows.z, counts) if rows.z.requires_grad else _collect(rows.z, counts)
-    meta = {name: _collect(_padded(rows.meta[name], world), counts) for name in sorted(rows.meta)}
+    meta: dict[str, Tensor] = {}
+    for dtype in sorted({d for d, _ in schema.values()}, key=str):
+        names = [n for n, (d, ndim) in schema.items() if d == dtype and ndim == 1]
+        if names:  # in one message
+            meta |= dict(zip(names, _collect(_stacked(rows, names, dtype), counts).unbind(1), strict=True))
+    for name, (dtype, ndim) in schema.items():
+        if ndim == 2:
+            column = rows.meta.get(name, rows.z.new_zeros((len(rows), 0), dtype=dtype))
+            meta[name] = _collect(_padded(column), counts)
     bias, tau = (None if part is None else _collect(part, counts) for part in (rows.bias, rows.tau))
-    return replace(rows, z=z, meta=meta, bias=bias, tau=tau)
+    start = sum(counts[: dist.get_rank()])
+    return replace(rows, z=z, meta=meta, bias=bias, tau=tau), slice(start, start + len(rows))
 
 
 def total(x: Tensor) -> Tensor:
@@ -52,18 +66,34 @@ class _Gather(torch.autograd.Function):
         return _collect(z, counts)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        grad = grads[0].contiguous()
+        grad = grads[0].clone(
+            memory_format=torch.contiguous_format
+        )  # autograd may hand the same tensor to another node
         dist.all_reduce(grad)
         start = sum(ctx.counts[: dist.get_rank()])
         return grad[start : start + ctx.counts[dist.get_rank()]], None
 
 
-def _counts(n: int, world: int, device: torch.device) -> list[int]:
-    mine = torch.tensor([n], device=device)
-    everyone = [torch.zeros_like(mine) for _ in range(world)]
-    dist.all_gather(everyone, mine)
-    return [int(c) for c in everyone]
+def _agree(rows: Rows) -> tuple[list[int], Schema]:
+    """How many rows each rank has, and the columns of all. Ranks that agree, nearly always, exchange two numbers."""
+    mine: Schema = {n: (c.dtype, c.ndim) for n, c in sorted(rows.meta.items())}
+    note = torch.tensor([len(rows), ident(repr(mine))], device=rows.z.device)
+    everyone = [torch.zeros_like(note) for _ in range(world_size())]
+    dist.all_gather(everyone, note)
+    notes = torch.stack(everyone).tolist()
+    counts = [n for n, _ in notes]
+    if len({digest for _, digest in notes}) > 1:
+        schemas: list[Any] = [None] * world_size()
+        dist.all_gather_object(schemas, mine)
+        mine = dict(sorted({n: kind for schema in schemas for n, kind in schema.items()}.items()))
+    return counts, mine
+
+
+def _stacked(rows: Rows, names: list[str], dtype: torch.dtype) -> Tensor:
+    nothing = rows.z.new_full((len(rows),), unknown(dtype), dtype=dtype)
+    return torch.stack([rows.meta.get(n, nothing) for n in names], 1)
 
 
 def _collect(x: Tensor, counts: list[int]) -> Tensor:
@@ -78,10 +108,8 @@ def _collect(x: Tensor, counts: list[int]) -> Tensor:
     return torch.cat([t[:c] for t, c in zip(everyone, counts, strict=True)])
 
 
-def _padded(column: Tensor, world: int) -> Tensor:
+def _padded(column: Tensor) -> Tensor:
     """A multi-valued column, made as wide as the widest rank's."""
-    if column.ndim == 1:
-        return column
     width = torch.tensor([column.shape[1]], device=column.device)
     dist.all_reduce(width, op=dist.ReduceOp.MAX)
-    return torch.nn.functional.pad(column, (0, int(width) - column.shape[1]), value=-1)
+    return torch.nn.functional.pad(column, (0, int(width) - column.shape[1]), value=unknown(column.dtype))

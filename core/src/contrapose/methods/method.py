@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -34,6 +34,7 @@ class Method(nn.Module):
 
     It may be used in any training loop::
 
+        method.clock.start(steps_per_epoch, epochs)    # by which schedules are stretched
         out = method(batch)                # LossOut
         out.loss.backward()
         for p in method.frozen():
@@ -82,14 +83,16 @@ class Method(nn.Module):
             if name in self.towers.branches or not isinstance(source, Source):
                 raise ConfigError(f"{name!r} is a branch already, or {node!r} is no source", (*path, "sources", name))
             self.sources[name] = source
-        for source in self._sources.values():
-            source.setup(self.width, self._sources)
+        done: list[str] = []
+        for name in self.sources:
+            self._setup(name, done, (), (*path, "sources", name))
         self.temperatures = Named()
         for name, node in (temperatures or {}).items():
             self.temperatures[name] = build_args(Temperature, node, (*path, "temperatures", name))
         self.terms = Named()
         for name, node in terms.items():
             self.terms[name] = self._term(name, node, (*path, "terms", name))
+        self.needed = {r.partition("/")[0] for r in self._read()} & {*self.towers.widths}
         self._out: Outputs | None = None
 
     @classmethod
@@ -106,15 +109,44 @@ class Method(nn.Module):
         return cls(**data, encoders=encoders, seed=seed, path=path)
 
     def _term(self, name: str, node: Any, path: Path) -> BoundTerm:
-        term = BoundTerm(name, from_node(node, path), cast("dict[str, Temperature]", dict(self.temperatures)), path)
+        term = BoundTerm(name, from_node(node, path), self._shared, path)
         for ref in term.refs:
             try:
                 self.width(ref)
             except ConfigError as e:
                 raise ConfigError(e.message, path) from None
+        for kind, named in term.relation.named:
+            known = [*self.towers.branches, *(self.sources if kind == "origin" else ())]
+            if named not in known:
+                raise ConfigError(f"{kind}({named}): there is no such branch{did_you_mean(named, known)}", path)
         if isinstance(term.loss, HeadLoss):
             term.loss.setup(term.query[0], self.width(term.query[0]))
         return term
+
+    def _setup(self, name: str, done: list[str], above: tuple[str, ...], path: Path) -> None:
+        """Set a source up after those that it is made of."""
+        if name in above:
+            raise ConfigError(f"sources are made of each other: {' of '.join((*above, name))}", path)
+        if name in done:
+            return
+        for ref in self._sources[name].refs:
+            of = ref.partition("/")[0].partition(".")[0]
+            if of in self.sources:
+                self._setup(of, done, (*above, name), path)
+        try:
+            for ref in self._sources[name].refs:
+                self.width(ref)
+            self._sources[name].setup(self.width, self._sources)
+        except ConfigError as e:
+            raise ConfigError(e.message, (*path, *e.path)) from None
+        done.append(name)
+
+    def _read(self) -> Iterator[str]:
+        """Every table that a term or a source reads."""
+        for term in self._terms.values():
+            yield from term.refs
+        for source in self._sources.values():
+            yield from source.refs
 
     def width(self, ref: str) -> int:
         """The width of a table's vectors. Raises ``ConfigError`` where there is no such table."""
@@ -123,7 +155,7 @@ class Method(nn.Module):
             return self.towers.widths[whole]
         name, _, part = whole.partition(".")
         if name in self.sources:
-            return self._sources[name].width(self.width)
+            return self._sources[name].width(self.width, part)
         if name in self.towers.branches:
             parts = [w.partition(".")[2] for w in self.towers.widths if w.startswith(f"{name}.")]
             raise ConfigError(f"the branch {name!r} has no part {part!r}{did_you_mean(part, parts)}")
@@ -141,22 +173,26 @@ class Method(nn.Module):
         return cast("dict[str, Source]", dict(self.sources.items()))
 
     @property
+    def _shared(self) -> dict[str, Temperature]:
+        return cast("dict[str, Temperature]", dict(self.temperatures.items()))
+
+    @property
     def _terms(self) -> dict[str, BoundTerm]:
         return cast("dict[str, BoundTerm]", dict(self.terms.items()))
 
     # -- the step ----------------------------------------------------------------------------------------------------
 
     def encode(self, batch: Batch) -> dict[str, Rows]:
-        """The tables of all branches on this rank."""
-        return cast("dict[str, Rows]", self.towers(batch))
+        """The tables of the branches on this rank, as far as a term or a source reads them."""
+        return cast("dict[str, Rows]", self.towers(batch, self.needed))
 
     def score(self, tables: Mapping[str, Rows], batch: Batch) -> LossOut:
-        """The loss, in at least fp32. No side effect but that ``advance`` will commit these tables."""
+        """The loss, in at least fp32. No side effect but that ``advance`` will commit these tables, those of the last call."""
         out = Outputs(tables, self._sources, batch, self.clock, self.seed)
         terms, counts, weighted = {}, {}, []
         with torch.autocast(batch.sample.device.type, enabled=False):
             for name, term in self._terms.items():
-                value, counts[name] = score_term(term, out, batch, self.tile)
+                value, counts[name] = score_term(term, out, batch, self._shared, self.tile)
                 terms[name] = value.detach()
                 weighted.append(self.clock.at(term.weight) * value)
         self._out = out.detached()
@@ -200,7 +236,7 @@ class Method(nn.Module):
         """Start an epoch: ``embed(ref)`` gives that table over the whole training set, equal on all ranks."""
         for source in self._sources.values():
             if type(source).epoch is not Source.epoch:
-                source.epoch(embed)
+                source.epoch(embed, self.clock)
                 share([*source.buffers()])
 
     def param_groups(self, weight_decay: float) -> list[dict[str, Any]]:

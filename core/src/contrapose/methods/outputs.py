@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -12,13 +13,16 @@ from torch.nn import functional as F
 from contrapose.clock import Clock
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.methods.gather import gather, total, world_size
-from contrapose.relations.predicate import matches
 from contrapose.sources.base import Source
-from contrapose.types import Batch, Rows, ident
+from contrapose.types import Batch, Rows, cat_rows, ident, matches
 
 
 class Outputs:
-    """The tables of one step. References are ``name[.part][/view glob]``: a branch (its ``projected`` or a tap) or a source."""
+    """The tables of one step. References are ``name[.part][/view glob]``: a branch (its ``projected`` or a tap) or a source.
+
+    Vectors are at least fp32 from here on. Tables are kept with the gradient with which the step runs, whoever asks first: a
+    relation that works under ``no_grad`` must not take the graph from the terms that follow.
+    """
 
     def __init__(
         self,
@@ -28,22 +32,36 @@ class Outputs:
         clock: Clock,
         seed: int = 0,
     ) -> None:
-        self.tables, self.sources, self.batch, self.clock, self.seed = tables, sources, batch, clock, seed
+        self.tables = {name: replace(rows, z=_at_least_float(rows.z)) for name, rows in tables.items()}
+        self.sources, self.batch, self.clock, self.seed = sources, batch, clock, seed
         self.names = frozenset(batch.views)
+        self.grad = torch.is_grad_enabled()
         self._rows: dict[tuple[str, str], Rows] = {}
+        self._mine: dict[str, slice] = {}
         self._ready: dict[tuple[int, bool], tuple[Tensor, Tensor]] = {}
 
     def rows(self, ref: str, scope: Literal["local", "global"] = "local") -> Rows:
         """A table: this rank's rows, or those of all ranks. Raises ``ConfigError`` for an unknown name."""
         if (ref, scope) not in self._rows:
-            self._rows[ref, scope] = self._local(ref) if scope == "local" else gather(self.rows(ref))
+            with torch.set_grad_enabled(self.grad):
+                if scope == "local":
+                    self._rows[ref, scope] = self._local(ref)
+                else:
+                    self._rows[ref, scope], self._mine[ref] = gather(self.rows(ref))
         return self._rows[ref, scope]
+
+    def mine(self, ref: str) -> slice:
+        """Where this rank's rows are in the global table."""
+        self.rows(ref, "global")
+        return self._mine[ref]
 
     def _local(self, ref: str) -> Rows:
         whole, _, glob = ref.partition("/")
         if glob:
             rows = self.rows(whole)
             wanted = [ident(n) for n in self.names if matches(n, [glob])]
+            if not wanted:
+                raise ConfigError(f"no view is like {glob!r}; there is {', '.join(sorted(self.names))}")
             keep = torch.isin(rows.meta["view"], torch.tensor(wanted, dtype=torch.int64, device=rows.z.device))
             return rows.take(keep.nonzero().flatten())
         if whole in self.tables:
@@ -68,17 +86,17 @@ class Outputs:
         return Rows(like.z.detach()[:0], {k: c[:0] for k, c in like.meta.items()}, replicated=True)
 
     def prepared(self, rows: Rows, normalize: bool = True) -> Tensor:
-        """A table's vectors in at least fp32, of unit length where asked."""
+        """A table's vectors, of unit length where asked and not so already."""
         normalize = normalize and not rows.ready
         key = (id(rows.z), normalize)
         if key not in self._ready:
-            z = rows.z if rows.z.dtype == torch.float64 else rows.z.float()
-            self._ready[key] = (rows.z, F.normalize(z, dim=-1) if normalize else z)
+            with torch.set_grad_enabled(self.grad):
+                self._ready[key] = (rows.z, F.normalize(rows.z, dim=-1) if normalize else rows.z)
         return self._ready[key][1]
 
     def query(self, refs: Sequence[str]) -> Rows:
         """Several tables one after the other."""
-        return cat([self.rows(r) for r in refs])
+        return cat_rows([self.rows(r) for r in refs])
 
     def mean(self, values: Tensor, weights: Tensor, replicated: bool = False) -> Tensor:
         """The weighted mean over the rows of all ranks; averaging the ranks' gradients gives its gradient exactly.
@@ -92,19 +110,15 @@ class Outputs:
         return world * (values * weights).sum() / torch.where(everyone > 0, everyone, torch.ones_like(everyone))
 
     def detached(self) -> Outputs:
-        """The same step outside the graph, for what is committed after it."""
+        """The same step outside the graph, for what is committed after it; what was gathered stays gathered."""
         tables = {name: rows.detach() for name, rows in self.tables.items()}
-        return Outputs(tables, self.sources, self.batch, self.clock, self.seed)
+        with torch.no_grad():
+            after = Outputs(tables, self.sources, self.batch, self.clock, self.seed)
+        for (ref, scope), rows in self._rows.items():
+            if scope == "global" and ref.partition("/")[0] in self.tables:
+                after._rows[ref, scope], after._mine[ref] = rows.detach(), self._mine[ref]
+        return after
 
 
-def cat(tables: Sequence[Rows]) -> Rows:
-    """Tables one after the other; a column that one lacks is unknown there (-1 or NaN)."""
-    if len(tables) == 1:
-        return tables[0]
-    columns: dict[str, Tensor] = {k: c for t in tables for k, c in t.meta.items()}
-    meta = {}
-    for name, like in columns.items():
-        unknown = torch.nan if like.is_floating_point() else -1
-        parts = [t.meta[name] if name in t.meta else like.new_full((len(t), *like.shape[1:]), unknown) for t in tables]
-        meta[name] = torch.cat(parts)
-    return Rows(torch.cat([t.z for t in tables]), meta, replicated=all(t.replicated for t in tables))
+def _at_least_float(z: Tensor) -> Tensor:
+    return z if z.dtype == torch.float64 else z.float()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from contrapose.errors import ConfigError
 from contrapose.losses.head import HeadLoss
 from contrapose.losses.pair import Block, pair_loss
 from contrapose.losses.sets import SetLoss
 from contrapose.methods.outputs import Outputs
+from contrapose.methods.temperature import Temperature
 from contrapose.methods.term import BoundTerm
 from contrapose.sources.derived import join
 from contrapose.types import Batch, Rows
@@ -25,13 +28,18 @@ class LossOut:
     counts: dict[str, Tensor] = field(default_factory=dict)
 
 
-def score_term(term: BoundTerm, out: Outputs, batch: Batch, tile: int | None) -> tuple[Tensor, Tensor]:
+def score_term(
+    term: BoundTerm, out: Outputs, batch: Batch, shared: Mapping[str, Temperature], tile: int | None
+) -> tuple[Tensor, Tensor]:
     """A term's value (a scalar with graph, 0 where no anchor has one), and how many anchors of this rank it has."""
-    if isinstance(term.loss, HeadLoss):
-        return term.loss(out, batch), torch.tensor(len(out.query(term.query)))
-    if isinstance(term.loss, SetLoss):
-        return _set(term, out)
-    return _pairs(term, out, tile)
+    try:
+        if isinstance(term.loss, HeadLoss):
+            return term.loss(out, batch), torch.tensor(len(out.query(term.query)))
+        if isinstance(term.loss, SetLoss):
+            return _set(term, out)
+        return _pairs(term, out, shared, tile)
+    except ConfigError as error:
+        raise ConfigError(error.message, error.path or term.path) from None
 
 
 def _set(term: BoundTerm, out: Outputs) -> tuple[Tensor, Tensor]:
@@ -39,27 +47,26 @@ def _set(term: BoundTerm, out: Outputs) -> tuple[Tensor, Tensor]:
     count = torch.tensor(len(tables[0]))
     if len(tables[0]) < 2:
         return touched(tables), count * 0
-    return term.loss(*(replace(t, z=out.prepared(t, False)) for t in tables)), count
+    return term.loss(*tables), count
 
 
-def _pairs(term: BoundTerm, out: Outputs, tile: int | None) -> tuple[Tensor, Tensor]:
-    scale, bias = term.scale(out.clock), term.offset()
+def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], tile: int | None) -> tuple[Tensor, Tensor]:
+    scale, bias = term.scale(out.clock, shared), term.offset()
     q = out.query(term.query)
-    blocks, keys = [], []
+    blocks, keys, used = [], [], [q]
     for key in term.keys:
         normalize = term.normalize if key.normalize is None else key.normalize
         rows = out.rows(key.rows, "global")
         anchors = q if key.query is None else out.rows(key.query)
-        ready = replace(rows, z=out.prepared(rows, normalize))
-        blocks.append(
-            Block(out.prepared(anchors, normalize), ready, term.similarity, 1 / key.tau if key.tau else scale, bias)
-        )
-        keys.append(ready)
+        keys.append(replace(rows, z=out.prepared(rows, normalize)))
+        here = scale if key.tau is None else 1 / key.tau
+        blocks.append(Block(out.prepared(anchors, normalize), keys[-1], term.similarity, here, bias))
+        used += [anchors, rows]
     plan = term.relation.plan(q, keys, out)
     values, weights = pair_loss(blocks, plan, term.loss, scale, tile)
-    # Every rank must walk the same graph, or their collectives in the backward pass don't meet.
-    idle = [q, *keys] if not len(values) else [k for k, b in zip(keys, blocks, strict=True) if not b.width]
-    return out.mean(values, weights, q.replicated) + touched(idle), (weights > 0).sum()
+    # Every rank must walk the same graph, even one without an anchor or a key, or their collectives in the backward pass
+    # don't meet.
+    return out.mean(values, weights, q.replicated) + touched(used), (weights > 0).sum()
 
 
 def touched(tables: list[Rows]) -> Tensor:

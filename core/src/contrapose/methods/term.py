@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from contrapose.clock import Clock, Schedule, check_schedule
-from contrapose.config import build
+from contrapose.clock import Clock, check_schedule
+from contrapose.config import bind, build, check, parameters
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.losses.head import HeadLoss
 from contrapose.losses.pair import PairLoss
@@ -17,7 +17,7 @@ from contrapose.losses.sets import SetLoss
 from contrapose.losses.similarity import SIMILARITIES, Similarity
 from contrapose.methods.temperature import Bias, Temperature
 from contrapose.relations.predicate import Predicate, parse
-from contrapose.relations.relation import Annotator, Assigner, Relation
+from contrapose.relations.relation import Annotator, Assigner, Relation, Weigher
 
 Path = tuple[str | int, ...]
 
@@ -37,6 +37,10 @@ class Key:
     query: str | None = None
     tau: float | None = None
     normalize: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.tau is not None and not self.tau > 0:
+            raise ConfigError(f"a temperature is positive, not {self.tau}", ("tau",))
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Term:
         similarity: ``dot``, ``euclidean``, ``volume`` or a callable.
     """
 
-    query: str | tuple[str, ...]
-    keys: tuple[Key | str, ...] = ()
+    query: str | list[str] | tuple[str, ...]
+    keys: str | list[Any] | tuple[Any, ...] = ()
     positives: Any = "same(sample) and not self"
     denominator: Any = "not self"
     annotate: Mapping[str, Any] | None = None
@@ -67,60 +71,78 @@ class Term:
     loss: Any = "nce"
     tau: Any = 0.1
     bias: Any = None
-    weight: Schedule = 1.0
+    weight: float | dict[str, Any] = 1.0
     normalize: bool = True
-    similarity: str | Similarity = "dot"
+    similarity: Any = "dot"
+
+    def __post_init__(self) -> None:
+        if not self.query:
+            raise ConfigError("a term needs a query", ("query",))
+        if isinstance(self.weight, Mapping):
+            check_schedule(self.weight, ("weight",))
 
 
 class BoundTerm(nn.Module):
     """A term whose nodes are built."""
 
+    temperature: Temperature | None
+    bias: Bias | None
+
     def __init__(self, name: str, term: Term, temperatures: Mapping[str, Temperature], path: Path) -> None:
         super().__init__()
-        self.name, self.weight, self.normalize = name, term.weight, term.normalize
+        self.temperature = self.bias = None
+        self.name, self.weight, self.normalize, self.path = name, term.weight, term.normalize, path
         self.query = (term.query,) if isinstance(term.query, str) else tuple(term.query)
-        keys = (term.keys,) if isinstance(term.keys, (str, Key, Mapping)) else term.keys
+        keys = term.keys if isinstance(term.keys, list | tuple) else (term.keys,)
         self.keys = tuple(_key(k, (*path, "keys", n)) for n, k in enumerate(keys))
         self.loss = build("loss", term.loss, (*path, "loss"))
         if not isinstance(self.loss, (PairLoss, SetLoss, HeadLoss)):
             raise ConfigError(f"{term.loss!r} is no pair, set or head loss", (*path, "loss"))
         if isinstance(self.loss, PairLoss) and not self.keys:
-            raise ConfigError("a loss over pairs needs keys:", (*path, "keys"))
+            raise ConfigError("a loss over pairs needs keys", path)
+        if isinstance(self.loss, SetLoss) and len(self.query) != self.loss.tables:
+            raise ConfigError(
+                f"this loss compares {self.loss.tables} tables, e.g. [online/a, online/b]", (*path, "query")
+            )
         self.similarity = _similarity(term.similarity, (*path, "similarity"))
         self.relation = _relation(term, path)
-        self._tau = self._temperature(term.tau, temperatures, (*path, "tau"))
-        learnt = isinstance(term.bias, Mapping)
-        self.bias = build_args(Bias, term.bias, (*path, "bias")) if learnt else None
-        self._bias = None if learnt else term.bias
+        if self.relation.assigner is not None and len(self.keys) != 1:
+            raise ConfigError("positives by assignment are over one table of keys", (*path, "keys"))
+        self.tau = self._checked_tau(term.tau, temperatures, (*path, "tau"))
+        if isinstance(term.bias, Mapping):
+            self.bias = build_args(Bias, term.bias, (*path, "bias"))
+        self.fixed_bias: float | None = (
+            None if self.bias is not None else check(term.bias, float | None, (*path, "bias"))
+        )
 
-    def _temperature(self, tau: Any, shared: Mapping[str, Temperature], path: Path) -> Callable[[Clock], Any]:
-        if isinstance(tau, str):
-            if tau not in shared:
-                raise ConfigError(f"there is no temperature {tau!r}{did_you_mean(tau, shared)}", path)
-            temperature = shared[tau]
-            return lambda clock: temperature()
-        if isinstance(tau, Mapping) and "learn" in tau:
-            self.temperature = build_args(Temperature, tau, path)
-            return lambda clock: self.temperature()
+    def _checked_tau(self, tau: Any, shared: Mapping[str, Temperature], path: Path) -> Any:
+        if isinstance(tau, str) and tau not in shared:
+            raise ConfigError(f"there is no temperature {tau!r}{did_you_mean(tau, shared)}", path)
         if isinstance(tau, Mapping):
-            check_schedule(tau)
-        elif not tau > 0:
+            if "learn" in tau:
+                self.temperature = build_args(Temperature, tau, path)
+            else:
+                check_schedule(tau, path)
+        elif not isinstance(tau, str) and not check(tau, float, path) > 0:
             raise ConfigError(f"a temperature is positive, not {tau}", path)
-        return lambda clock: 1.0 / clock.at(tau)
+        return tau
 
-    def scale(self, clock: Clock) -> Any:
-        """1/tau now."""
-        return self._tau(clock)
+    def scale(self, clock: Clock, shared: Mapping[str, Temperature]) -> Any:
+        """1/tau now; ``shared`` are the method's temperatures."""
+        if self.temperature is not None:
+            return self.temperature()
+        return shared[self.tau]() if isinstance(self.tau, str) else 1.0 / clock.at(self.tau)
 
     def offset(self) -> Any:
         """The bias of the logits, or None."""
-        return self._bias if self.bias is None else self.bias()
+        return self.fixed_bias if self.bias is None else self.bias()
 
     @property
     def refs(self) -> tuple[str, ...]:
         """All tables that the term reads."""
         own = [*self.query, *(k.rows for k in self.keys), *(k.query for k in self.keys if k.query)]
-        return (*own, *self.relation.refs)
+        more = self.loss.refs if isinstance(self.loss, HeadLoss) else ()
+        return (*own, *self.relation.refs, *more)
 
 
 def from_node(node: Any, path: Path) -> Term:
@@ -129,19 +151,14 @@ def from_node(node: Any, path: Path) -> Term:
 
 
 def build_args(cls: Callable[..., Any], node: Any, path: Path) -> Any:
-    """``cls(**node)`` with unknown and missing keys named. For our own records, whose values are checked where they are used."""
-    names = [f.name for f in fields(cls)] if hasattr(cls, "__dataclass_fields__") else [*cls.__init__.__annotations__]  # type: ignore[arg-type]
+    """``cls(**node)``, its keys and types checked as a component's arguments are."""
     if not isinstance(node, Mapping):
-        raise ConfigError(f"expected keys among {', '.join(names)}; got {node!r}", path)
-    for key in node:
-        if key not in names:
-            raise ConfigError(f"unknown key {key!r}{did_you_mean(str(key), names)}", (*path, key))
+        raise ConfigError(f"expected {', '.join(p.name for p in parameters(cls))} as keys, got {node!r}", path)
+    bound = bind(cls, node, path, f"a {getattr(cls, '__name__', 'node').lower()}")
     try:
-        return cls(**node)
+        return cls(**bound)
     except ConfigError as e:
         raise ConfigError(e.message, (*path, *e.path)) from None
-    except TypeError as e:
-        raise ConfigError(str(e).rpartition("__init__() ")[2], path) from None
 
 
 def _key(node: Any, path: Path) -> Key:
@@ -150,11 +167,11 @@ def _key(node: Any, path: Path) -> Key:
     return node if isinstance(node, Key) else build_args(Key, node, path)
 
 
-def _similarity(node: str | Similarity, path: Path) -> Similarity:
+def _similarity(node: Any, path: Path) -> Similarity:
     if callable(node):
         return node
     if node not in SIMILARITIES:
-        raise ConfigError(f"unknown similarity {node!r}{did_you_mean(node, SIMILARITIES)}", path)
+        raise ConfigError(f"unknown similarity {node!r}{did_you_mean(str(node), SIMILARITIES)}", path)
     return SIMILARITIES[node]
 
 
@@ -163,22 +180,36 @@ def _relation(term: Term, path: Path) -> Relation:
     if isinstance(term.positives, Assigner):
         positives = term.positives
     elif isinstance(term.positives, Mapping) and "assign" in term.positives:
+        where = (*path, "positives", "assign")
         link = term.positives.get("link", "same(sample) and not same(view)")
-        positives = build("relation", term.positives["assign"], (*path, "positives", "assign"), link=link)
+        positives = _made(Assigner, build("relation", term.positives["assign"], where, link=link), where)
     else:
         positives = _predicates(term.positives, (*path, "positives"))
-    annotate: dict[str, Annotator] = {
-        c: build("relation", n, (*path, "annotate", c)) for c, n in (term.annotate or {}).items()
-    }
-    attract = None if term.attract is None else build("relation", term.attract, (*path, "attract"))
+    annotate = {}
+    for column, node in check(term.annotate or {}, dict[str, Any], (*path, "annotate")).items():
+        where = (*path, "annotate", column)
+        annotate[column] = _made(Annotator, build("relation", node, where), where)
+    where = (*path, "attract")
+    attract = None if term.attract is None else _made(Weigher, build("relation", term.attract, where), where)
     return Relation(positives, _predicates(term.denominator, (*path, "denominator")), annotate, attract)
+
+
+def _made(kind: Any, made: Any, path: Path) -> Any:
+    if not isinstance(made, kind):
+        raise ConfigError(f"{type(made).__name__} is no {kind.__name__.lower()}", path)
+    return made
 
 
 def _predicates(node: Any, path: Path) -> dict[Predicate, float]:
     items = {node: 1.0} if isinstance(node, str) else node
-    if not isinstance(items, Mapping):
-        raise ConfigError(f"expected a predicate or predicates with weights; got {node!r}", path)
-    try:
-        return {parse(text): float(weight) for text, weight in items.items()}
-    except ConfigError as e:
-        raise ConfigError(e.message, path) from None
+    if not isinstance(items, Mapping) or not items:
+        raise ConfigError(f"expected a predicate, or predicates with weights; got {node!r}", path)
+    found = {}
+    for text, weight in items.items():
+        if check(weight, float, (*path, text)) < 0:
+            raise ConfigError(f"a weight is at least 0, not {weight}", (*path, text))
+        try:
+            found[parse(str(text))] = float(weight)
+        except ConfigError as e:
+            raise ConfigError(e.message, path) from None
+    return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,17 @@ from contrapose.branches.twin import Twin
 from contrapose.config import build
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.methods.encode import Taps, forward_views, presence, table
-from contrapose.relations.predicate import matches
-from contrapose.types import Batch, Rows
+from contrapose.types import Batch, Rows, matches
 
 
 @dataclass(frozen=True)
 class Route:
-    """What a branch runs through: its encoders by modality or name, and whose weights these and the projector are."""
+    """What a branch runs through: its encoders by modality or name, its projector, and the twin that each is of (None: online)."""
 
     encoders: tuple[str, ...]
     only: str | None
-    projector: str | None
     twin: str | None
+    projector: tuple[str | None, str] | None
 
 
 class Towers(nn.Module):
@@ -42,8 +41,10 @@ class Towers(nn.Module):
         self.twins = Named()
         self.routes: dict[str, Route] = {}
         self.widths: dict[str, int] = {}
+        self.frozen: set[str] = set()
         for name in self._in_order(path):
             self._build(name, (*path, name))
+        self._freeze(path)
 
     # -- construction ------------------------------------------------------------------------------------------------
 
@@ -69,21 +70,27 @@ class Towers(nn.Module):
         only = branch.encoder or (followed.only if followed else None)
         encoders = self._covered(branch, only, path)
         dim = self._tap_width(branch, encoders, path)
-        owner = followed.projector if followed else None
+        twin = (
+            self._add_twin(branch, encoders, path)
+            if branch.weights != "online"
+            else followed.twin
+            if followed
+            else None
+        )
+        projector = followed.projector if followed else None
         if branch.projector is not None:
-            owner = name
             self.projectors[name] = build("head", branch.projector, (*path, "projector"), dim=dim)
-        width = dim if owner is None else head_width(self.projectors[owner], dim)
-        twin = self._add_twin(branch, encoders, owner)
-        self.routes[name] = Route(encoders, only, owner, twin)
+            projector = (None, name)
+        elif projector is not None and twin is not None and projector[0] is None and branch.weights != "online":
+            cast(Twin, self.twins[twin]).add("projector", projector[1], self.projectors[projector[1]])
+            projector = (twin, projector[1])
+        self.routes[name] = Route(encoders, only, twin, projector)
+        width = dim if projector is None else head_width(self.projectors[projector[1]], dim)
         self.widths |= {f"{name}.{tap}": w for tap, w in self._dims(encoders[0]).items()} | {f"{name}.projected": width}
         if branch.predictor is not None:
             self.predictors[name] = build("head", branch.predictor, (*path, "predictor"), dim=width, out=width)
             width = head_width(self.predictors[name], width)
         self.widths[name] = width
-        if branch.weights == "frozen" and branch.of is None:
-            for e in encoders:
-                self.encoders[e].requires_grad_(False)
 
     def _covered(self, branch: Branch, only: str | None, path: tuple[str | int, ...]) -> tuple[str, ...]:
         """The encoders that the branch's views may need."""
@@ -115,27 +122,46 @@ class Towers(nn.Module):
             )
         return next(iter(widths.values()))
 
-    def _add_twin(self, branch: Branch, encoders: tuple[str, ...], projector: str | None) -> str | None:
-        if branch.weights == "online" or branch.of is None:
-            return self.routes[branch.of].twin if branch.of is not None else None
+    def _add_twin(self, branch: Branch, encoders: tuple[str, ...], path: tuple[str | int, ...]) -> str | None:
+        """The name of the twin that the branch's encoders are of; None where they are frozen themselves."""
+        if branch.of is None:
+            self.frozen |= set(encoders)
+            return None
+        if self.routes[branch.of].twin is not None:
+            raise ConfigError(f"{branch.of!r} follows another branch itself: name the trained one", (*path, "of"))
         momentum = branch.momentum if branch.weights == "ema" else None
         key = next((k for k, t in self.twins.items() if cast(Twin, t).momentum == momentum), f"twin_{len(self.twins)}")
         if key not in self.twins:
             self.twins[key] = Twin(momentum)
-        twin = cast(Twin, self.twins[key])
         for e in encoders:
-            twin.add("encoder", e, self.encoders[e])
-        if projector is not None:
-            twin.add("projector", projector, self.projectors[projector])
+            cast(Twin, self.twins[key]).add("encoder", e, self.encoders[e])
         return key
+
+    def _freeze(self, path: tuple[str | int, ...]) -> None:
+        """Encoders of ``weights: frozen`` branches stand still; none may be trained elsewhere."""
+        for name, branch in self.branches.items():
+            shared = self.frozen & set(self.routes[name].encoders)
+            if branch.weights == "online" and branch.of is None and shared:
+                raise ConfigError(
+                    f"{', '.join(sorted(shared))} is frozen by another branch; give each its encoder", (*path, name)
+                )
+        for e in self.frozen:
+            self.encoders[e].requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """What is frozen stays in eval mode."""
+        super().train(mode)
+        for e in self.frozen:
+            self.encoders[e].eval()
+        return self
 
     def _dims(self, encoder: str) -> Mapping[str, int]:
         return cast("Mapping[str, int]", self.encoders[encoder].dims)
 
     # -- use ---------------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: Batch) -> dict[str, Rows]:
-        """All tables, by ``branch``, ``branch.projected`` and ``branch.<tap>``."""
+    def forward(self, batch: Batch, needed: Collection[str]) -> dict[str, Rows]:
+        """The needed tables: ``branch``, ``branch.projected`` or ``branch.<tap>``."""
         views = {n: [v for v in batch.views if self._takes(n, v, batch)] for n in self.branches}
         for name, names in views.items():
             if not names:
@@ -144,26 +170,28 @@ class Towers(nn.Module):
                     f"{', '.join(batch.views)}; name such a view under views:"
                 )
         present = {n: presence(batch, v) for n, v in views.items()}
-        seen = self._forward(batch, views)
+        taps = self._forward(batch, views)
+        projected: dict[Any, list[Tensor]] = {}
         tables: dict[str, Rows] = {}
-        for name, names in views.items():
-            for part, z in self._parts(name, [seen[self._key(name, v, batch)] for v in names]).items():
-                tables[part] = table(name, self.branches[name].grad, batch, names, z, present)
+        for ref in sorted(needed):
+            name, _, part = ref.partition(".")
+            z = self._part(name, part, [taps[self._key(name, v, batch)] for v in views[name]], views[name], projected)
+            tables[ref] = table(name, self.branches[name].grad, batch, views[name], z, present)
         return tables
 
     @torch.no_grad()
     def table(self, batch: Batch, ref: str) -> Rows:
         """One table of a branch for all views of its modalities, whatever their slots, in eval mode."""
-        name = ref.partition("/")[0].partition(".")[0]
+        name, _, part = ref.partition("/")[0].partition(".")
         views = [v for v in batch.views if self._encoder(name, v, batch) in self.routes[name].encoders]
         training = self.training
         self.eval()
         try:
-            seen = self._forward(batch, {name: views})
-            parts = self._parts(name, [seen[self._key(name, v, batch)] for v in views])
+            taps = self._forward(batch, {name: views})
+            z = self._part(name, part, [taps[self._key(name, v, batch)] for v in views], views, {})
         finally:
             self.train(training)
-        return table(name, False, batch, views, parts[ref.partition("/")[0]], {})
+        return table(name, False, batch, views, z, {})
 
     def trained(self, modality: str) -> str | None:
         """The first trained branch that takes this modality's views."""
@@ -189,7 +217,8 @@ class Towers(nn.Module):
         for name, names in views.items():
             for v in names:
                 twin, encoder, _ = self._key(name, v, batch)
-                wanted.setdefault((twin, encoder), {})[v] = self.branches[name].together
+                group = wanted.setdefault((twin, encoder), {})
+                group[v] = group.get(v, True) and self.branches[name].together
         taps = {}
         for (twin, encoder), group in wanted.items():
             module = (self if twin is None else cast(Twin, self.twins[twin])).encoders[encoder]
@@ -198,19 +227,28 @@ class Towers(nn.Module):
             taps.update({(twin, encoder, v): t for v, t in zip(group, made, strict=True)})
         return taps
 
-    def _parts(self, name: str, taps: list[Taps]) -> dict[str, list[Tensor]]:
-        """The tensors of a branch's tables, one a view."""
+    def _part(
+        self, name: str, part: str, taps: list[Taps], views: list[str], projected: dict[Any, list[Tensor]]
+    ) -> list[Tensor]:
+        """The tensors of one of a branch's tables, one a view; branches that share a projector share what it made."""
         branch, route = self.branches[name], self.routes[name]
-        heads = (self if route.twin is None else cast(Twin, self.twins[route.twin])).projectors
-        projector = heads[route.projector] if route.projector is not None else None
-        predictor = self.predictors[name] if name in self.predictors else None
-        with torch.set_grad_enabled(torch.is_grad_enabled() and route.twin is None):
-            projected = on_views(
-                projector, [t[branch.tap] for t in taps], self.widths[f"{name}.projected"], branch.together
-            )
-            final = on_views(predictor, projected, self.widths[name], branch.together)
-        taken = {f"{name}.{tap}": [t[tap] for t in taps] for tap in taps[0]}
-        return {name: final, f"{name}.projected": projected, **taken}
+        if part not in ("", "projected"):
+            return [t[part] for t in taps]
+        key = (route.twin, route.projector, branch.tap, branch.together, tuple(views))
+        twin = route.projector[0] if route.projector is not None else route.twin
+        with torch.set_grad_enabled(torch.is_grad_enabled() and twin is None):
+            if key not in projected:
+                width = self.widths[f"{name}.projected"]
+                projected[key] = on_views(self._projector(route), [t[branch.tap] for t in taps], width, branch.together)
+            if part == "projected" or name not in self.predictors:
+                return projected[key]
+            return on_views(self.predictors[name], projected[key], self.widths[name], branch.together)
+
+    def _projector(self, route: Route) -> nn.Module | None:
+        if route.projector is None:
+            return None
+        twin, owner = route.projector
+        return (self if twin is None else cast(Twin, self.twins[twin])).projectors[owner]
 
 
 def on_views(head: nn.Module | None, views: list[Tensor], width: int, together: bool) -> list[Tensor]:

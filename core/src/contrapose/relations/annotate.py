@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from contrapose.relations.predicate import Tile, parse
-from contrapose.relations.relation import Annotator, Step
+from contrapose.relations.relation import Annotator, Step, Weigher
 from contrapose.types import Rows
 
 
@@ -27,7 +26,7 @@ class Match(Annotator):
         self.refs, self.within = (query, key), parse(within)
 
     @torch.no_grad()
-    def column(self, q: Rows, keys: list[Rows], positives: Callable[[int, Rows, Rows], Tensor], out: Step) -> Tensor:
+    def column(self, q: Rows, out: Step) -> Tensor:
         """Position (Q,) of the nearest key, -1 where none is allowed."""
         a, b = out.rows(self.refs[0]), out.rows(self.refs[1])
         matched = torch.full((len(a),), -1, dtype=torch.int64, device=a.z.device)
@@ -39,7 +38,7 @@ class Match(Annotator):
         return matched
 
 
-class VonMises(Annotator):
+class VonMises(Weigher):
     """Weights ``2 - N softmax(s / sigma)`` of the positive part (DCLW, Yeh et al. 2022, eq. 6).
 
     s is the similarity of an anchor to its positive, the softmax is over the N anchors of all ranks.
@@ -58,7 +57,7 @@ class VonMises(Annotator):
         super().__init__()
         self.refs, self.sigma, self.grad, self.link = (query, key), sigma, grad, parse(link)
 
-    def column(self, q: Rows, keys: list[Rows], positives: Callable[[int, Rows, Rows], Tensor], out: Step) -> Tensor:
+    def weigh(self, q: Rows, out: Step) -> Tensor:
         """Weight (Q,), of mean 1 over all anchors."""
         with torch.set_grad_enabled(self.grad and torch.is_grad_enabled()):
             everyone, some = self._positive(out, "global")

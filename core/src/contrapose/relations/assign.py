@@ -58,7 +58,7 @@ class Softmax(Assigner):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}centre")
         if saved is not None and saved.shape != self.centre.shape:
-            self.centre = torch.empty_like(saved)
+            self.centre = torch.empty_like(saved, device=self.centre.device)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -101,9 +101,7 @@ class Sinkhorn(Assigner):
                 old = out.prepared(stored.take(stored.meta["view"] == view))
                 scores = torch.cat([scores, old @ prototypes.T])
             targets[here] = balance(scores / self.epsilon, self.iterations)[: int(here.sum())]
-        at = (mine.meta["sample"][:, None] == rows.meta["sample"]) & (mine.meta["view"][:, None] == rows.meta["view"])
-        found = at.int().argmax(1) if len(mine) else torch.zeros(0, dtype=torch.long, device=targets.device)
-        return Soft(targets[found], mine, self.link)
+        return Soft(targets[out.mine(self.refs[0])], mine, self.link)
 
 
 def balance(logits: Tensor, iterations: int) -> Tensor:

@@ -10,16 +10,16 @@ that holds one runs no code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from contrapose.errors import ConfigError, did_you_mean
-from contrapose.types import IDENTITY, Rows, ident
+from contrapose.types import IDENTITY, Rows, ident, matches
 
 UNKNOWN = -(2**62)
 TOKEN = re.compile(r"\s*(?:([(),=])|([^\s(),=]+))")
@@ -45,6 +45,11 @@ class Predicate:
 
     text: str
     test: Test
+    names: frozenset[tuple[str, str]] = frozenset()
+    """What it names: ``("origin", "queue")``, ``("has", "online")``."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return parse, (self.text,)
 
     def __call__(self, tile: Tile) -> Tensor:
         """Whether it holds, pair by pair."""
@@ -53,13 +58,8 @@ class Predicate:
 
 def parse(text: str) -> Predicate:
     """Parse a predicate; raises ``ConfigError`` that shows where the text went wrong."""
-    return Predicate(text, _Parser(text).whole())
-
-
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a view name ``modality/slot`` fits one of the globs; a glob without ``/`` speaks of the slot alone."""
-    slot = name.rpartition("/")[2]
-    return any(fnmatchcase(name if "/" in p else slot, p) for p in patterns)
+    parser = _Parser(text)
+    return Predicate(text, parser.whole(), frozenset(parser.named))
 
 
 def _sides(tile: Tile, a: str, b: str) -> tuple[Tensor, Tensor]:
@@ -80,6 +80,8 @@ def _any(hit: Tensor) -> Tensor:
 
 
 def _column(rows: Rows, name: str) -> Tensor:
+    if name not in rows.meta and not len(rows):
+        return rows.z.new_zeros(0)  # a table without rows may not know its columns
     if name not in rows.meta:
         shown = [c for c in rows.meta if c not in IDENTITY and not c.startswith("has:")]
         raise ConfigError(
@@ -127,6 +129,13 @@ def _of_key(column: str, wanted: Callable[[Tile], list[int]]) -> Test:
     return test
 
 
+def _views(tile: Tile, glob: str) -> list[int]:
+    found = [ident(n) for n in tile.names if matches(n, [glob])]
+    if not found:
+        raise ConfigError(f"view({glob}): no view is like that; there is {', '.join(sorted(tile.names))}")
+    return found
+
+
 def _positive(tile: Tile) -> Tensor:
     if tile.positive is None:
         raise ConfigError("'positive' speaks of the positives that are being defined here; use it in denominator: only")
@@ -140,6 +149,7 @@ def _all(tile: Tile) -> Tensor:
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text, self.tokens, at = text, [], 0
+        self.named: set[tuple[str, str]] = set()
         while match := TOKEN.match(text, at):
             self.tokens.append((match.group(1) or match.group(2), match.start(1) if match.group(1) else match.start(2)))
             at = match.end()
@@ -213,12 +223,14 @@ class _Parser:
             except ValueError:
                 self.at = start
                 raise self.fail(f"the distance {args[1]!r} is not a number") from None
+        if word in ("has", "origin"):
+            self.named.add((word, args[0]))
         if word == "has":
             return _of_key(f"has:{args[0]}", lambda tile: [1])
         if word == "origin":
             number = ident(args[0])
             return _of_key("origin", lambda tile: [number])
-        return _of_key("view", lambda tile: [ident(n) for n in tile.names if matches(n, args[:1])])
+        return _of_key("view", lambda tile: _views(tile, args[0]))
 
     def arguments(self) -> tuple[list[str], dict[str, str]]:
         self.take("(")

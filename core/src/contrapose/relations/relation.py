@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, Protocol
@@ -25,13 +25,16 @@ class Step(Protocol):
     def rows(self, ref: str, scope: Literal["local", "global"] = "local") -> Rows:
         """A table by reference."""
 
+    def mine(self, ref: str) -> slice:
+        """Where this rank's rows are in the global table."""
+
     def prepared(self, rows: Rows, normalize: bool = True) -> Tensor:
         """A table's vectors as a term would take them: fp32, of unit length."""
 
 
 @dataclass
 class Soft:
-    """Soft positives: the anchors take the targets (T, K) over the keys of ``block`` from the rows they are linked to."""
+    """Soft positives: the anchors take the targets (T, K) over the term's keys from the rows that they are linked to."""
 
     targets: Tensor
     rows: Rows
@@ -53,13 +56,23 @@ class Assigner(nn.Module, ABC):
 
 
 class Annotator(nn.Module, ABC):
-    """Base of what computes a column of the anchors (the position that matches) or of their weights."""
+    """Base of what computes a column of the anchors, (Q,) or many-valued (Q, P): the positions that match."""
 
     refs: tuple[str, ...] = ()
 
     @abstractmethod
-    def column(self, q: Rows, keys: list[Rows], positives: Callable[[int, Rows, Rows], Tensor], out: Step) -> Tensor:
-        """The column (Q,). ``positives(block, q, k)`` evaluates the relation's positives on any rows."""
+    def column(self, q: Rows, out: Step) -> Tensor:
+        """The column, -1 where nothing is known."""
+
+
+class Weigher(nn.Module, ABC):
+    """Base of what weighs the positive part of each anchor."""
+
+    refs: tuple[str, ...] = ()
+
+    @abstractmethod
+    def weigh(self, q: Rows, out: Step) -> Tensor:
+        """The weight (Q,)."""
 
 
 class Relation(nn.Module):
@@ -78,7 +91,7 @@ class Relation(nn.Module):
         positives: Mapping[Predicate, float] | Assigner,
         denominator: Mapping[Predicate, float],
         annotate: Mapping[str, Annotator] | None = None,
-        attract: Annotator | None = None,
+        attract: Weigher | None = None,
     ) -> None:
         super().__init__()
         self.assigner = positives if isinstance(positives, Assigner) else None
@@ -90,6 +103,11 @@ class Relation(nn.Module):
         self.attract = attract
 
     @property
+    def named(self) -> frozenset[tuple[str, str]]:
+        """The origins and branches that its predicates name."""
+        return frozenset(name for p in (*self.positives, *self.denominator) for name in p.names)
+
+    @property
     def refs(self) -> tuple[str, ...]:
         """The tables that the relation reads beyond the term's own."""
         parts = [self.assigner, self.attract, *self.annotators.values()]
@@ -98,8 +116,8 @@ class Relation(nn.Module):
     def plan(self, q: Rows, keys: list[Rows], out: Step) -> PredicatePlan:
         """What is computed is computed here; from then on every tile follows from columns."""
         for name, annotator in self.annotators.items():
-            q = q.with_columns(**{name: annotator.column(q, keys, self._hard(out), out)})
-        attract = self.attract.column(q, keys, self._hard(out), out) if self.attract is not None else None
+            q = q.with_columns(**{name: annotator.column(q, out)})
+        attract = self.attract.weigh(q, out) if self.attract is not None else None
         soft = self.assigner.assign(out) if self.assigner is not None else None
         return PredicatePlan(self, q, keys, out.names, soft, attract)
 
@@ -107,9 +125,6 @@ class Relation(nn.Module):
         """Called once per optimiser step, after it."""
         if self.assigner is not None:
             self.assigner.commit(out)
-
-    def _hard(self, out: Step) -> Callable[[int, Rows, Rows], Tensor]:
-        return lambda block, q, k: weights(self.positives, Tile(q, k, out.names), q.z.dtype)
 
 
 class PredicatePlan:
@@ -146,7 +161,8 @@ class PredicatePlan:
 def weights(predicates: Mapping[Predicate, float], tile: Tile, dtype: torch.dtype) -> Tensor:
     """(q, k): the sum of the weights of the predicates that hold."""
     shape = (len(tile.q), _width(tile.k))
-    parts = [predicate(tile).expand(shape).to(dtype) * weight for predicate, weight in predicates.items()]
+    parts = [predicate(tile).expand(shape).to(dtype) for predicate in predicates]
+    parts = [part if weight == 1 else part * weight for part, weight in zip(parts, predicates.values(), strict=True)]
     return reduce(torch.add, parts) if parts else tile.q.z.new_zeros(shape, dtype=dtype)
 
 

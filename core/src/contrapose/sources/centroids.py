@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrapose.clock import Clock, check_span
+from contrapose.errors import ConfigError
 from contrapose.sources.base import Step, Stored
 from contrapose.types import Rows, ident
 
@@ -38,12 +40,19 @@ class Centroids(Stored):
         name: str = "centroids",
     ) -> None:
         super().__init__()
+        check_span(start, "start")
         self.refs, self.counts, self.tau, self.start, self.seed, self.name = (of,), counts, tau, start, seed, name
+
+    def width(self, dim: Callable[[str], int], table: str = "") -> int:
+        """See the base class."""
+        if table not in ("", *map(str, range(len(self.counts)))):
+            raise ConfigError(f"there is no level {table!r}; the {len(self.counts)} levels count from 0")
+        return dim(self.refs[0])
 
     def rows(self, out: Step, table: str = "") -> Rows | None:
         """The centres of one level, ``table`` its number."""
         level = int(table or 0)
-        if f"centres {level}" not in self._buffers or not out.clock.reached(self.start):
+        if f"centres {level}" not in self._buffers:
             return None
         z = self.get_buffer(f"centres {level}")
         number = torch.arange(len(z), device=z.device)
@@ -66,17 +75,19 @@ class Centroids(Stored):
         return columns
 
     @torch.no_grad()
-    def epoch(self, embed: Callable[[str], Rows]) -> None:
+    def epoch(self, embed: Callable[[str], Rows], clock: Clock) -> None:
         """Cluster the training set."""
+        if not clock.reached(self.start):
+            return
         rows = embed(self.refs[0])
         z = F.normalize(rows.z, dim=-1)
         for level, count in enumerate(self.counts):
-            centres, assigned = _kmeans(z, min(count, len(z)), self.seed)
+            means, assigned = _kmeans(z, min(count, len(z)), self.seed)
             table = torch.full((int(rows.meta["sample"].max()) + 1,), -1, dtype=torch.int64, device=z.device)
             table[rows.meta["sample"]] = assigned
-            self.keep(f"centres {level}", centres)
+            self.keep(f"centres {level}", F.normalize(means, dim=-1))
             self.keep(f"assigned {level}", table)
-            self.keep(f"density {level}", density(z, centres, assigned, self.tau))
+            self.keep(f"density {level}", density(z, means, assigned, self.tau))
 
 
 def _kmeans(z: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -84,7 +95,7 @@ def _kmeans(z: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
     found = KMeans(count, n_init=1, random_state=seed).fit(z.cpu().double().numpy())
     centres = torch.as_tensor(found.cluster_centers_, dtype=z.dtype, device=z.device)
-    return F.normalize(centres, dim=-1), torch.as_tensor(found.labels_.astype(np.int64), device=z.device)
+    return centres, torch.as_tensor(found.labels_.astype(np.int64), device=z.device)
 
 
 def density(z: Tensor, centres: Tensor, assigned: Tensor, tau: float) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrapose.clock import check_span
 from contrapose.draws import keyed_uniform
 from contrapose.errors import ConfigError
 from contrapose.sources.base import Source, Step
@@ -42,7 +43,7 @@ class Mean(Source):
         number = torch.arange(len(rows), device=z.device)
         first = torch.full_like(samples, len(rows)).scatter_reduce(0, where, number, "amin")
         meta = {k: c[first] for k, c in rows.meta.items()}
-        return Rows(mean, meta | _own(self.name, len(samples), z.device))
+        return Rows(mean, meta | _own(self.name, len(samples), z.device), replicated=rows.replicated)
 
 
 class Joined(Source):
@@ -61,7 +62,8 @@ class Joined(Source):
         tables = join([out.rows(ref) for ref in self.refs])
         meta = reduce(lambda a, b: {**b, **a}, (t.meta for t in tables))
         z = self.combine([t.z for t in tables])
-        return Rows(z, meta | _own(self.name, len(z), z.device), ready=self.ready)
+        alike = all(t.replicated for t in tables)
+        return Rows(z, meta | _own(self.name, len(z), z.device), ready=self.ready, replicated=alike)
 
     @abstractmethod
     def combine(self, tables: list[Tensor]) -> Tensor:
@@ -118,6 +120,9 @@ class Synthetic(Source):
         name: str = "synthetic",
     ) -> None:
         super().__init__()
+        check_span(start, "start")
+        if hardest < 1:
+            raise ConfigError(f"expected at least 1, got {hardest}", ("hardest",))
         self.refs, self.hardest, self.mixed, self.with_query = (query, of), hardest, mixed, with_query
         self.start, self.name = start, name
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F
 
-from contrapose.clock import Clock, Schedule
-from contrapose.errors import ConfigError
+from contrapose.clock import Clock, Schedule, check_span
+from contrapose.errors import ConfigError, did_you_mean
 from contrapose.sources.base import Source, Step
 from contrapose.types import Rows, ident
 
@@ -44,6 +44,7 @@ class Prototypes(Source):
         name: str = "prototypes",
     ) -> None:
         super().__init__()
+        check_span(frozen, "frozen")
         self.refs, self.count, self.unit, self.freeze, self.name = (of,), count, unit, frozen, name
 
     def setup(self, dim: Callable[[str], int], sources: Mapping[str, Source]) -> None:
@@ -86,6 +87,11 @@ class Average(Source):
 
     def setup(self, dim: Callable[[str], int], sources: Mapping[str, Source]) -> None:
         """See the base class."""
+        if not isinstance(getattr(sources.get(self.refs[0]), "weight", None), Parameter):
+            learnt = [n for n, s in sources.items() if isinstance(getattr(s, "weight", None), Parameter)]
+            raise ConfigError(
+                f"{self.refs[0]!r} is no source with learnt vectors{did_you_mean(self.refs[0], learnt)}", ("of",)
+            )
         self._of = [sources[self.refs[0]]]  # in a list: the other source's parameters must not be registered twice
         self.register_buffer("weight", self._source().weight.detach().clone())
 

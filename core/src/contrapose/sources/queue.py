@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrapose.clock import check_span
 from contrapose.errors import ConfigError
 from contrapose.sources.base import Step, Stored
-from contrapose.types import Rows, ident
+from contrapose.types import Rows, ident, unknown
 
 
 class Queue(Stored):
@@ -25,7 +26,7 @@ class Queue(Stored):
         of: the table whose rows enter.
         size: how many are kept.
         normalize: store unit vectors.
-        start: ``{epochs: n}`` or ``{steps: n}``: offers no rows before then, though it fills.
+        start: ``{epochs: n}`` or ``{steps: n}``: begins to fill only then.
         full: offers no rows until it is full.
     """
 
@@ -44,6 +45,7 @@ class Queue(Stored):
         super().__init__()
         if size < 1:
             raise ConfigError(f"a queue holds at least 1 row, not {size}")
+        check_span(start, "start")
         self.refs, self.size, self.normalize, self.start, self.full, self.name = (
             (of,),
             size,
@@ -58,7 +60,7 @@ class Queue(Stored):
     def rows(self, out: Step, table: str = "") -> Rows | None:
         """The stored rows, replicated on all ranks and without gradient."""
         n = int(self.filled)
-        if n == 0 or not out.clock.reached(self.start) or (self.full and n < self.size):
+        if n == 0 or (self.full and n < self.size):
             return None
         meta = {name: self.get_buffer(f"column {name}")[:n] for name in self.column_names()}
         z = self.get_buffer("z")[:n]
@@ -68,19 +70,42 @@ class Queue(Stored):
     @torch.no_grad()
     def commit(self, out: Step) -> None:
         """Take in this step's rows."""
-        rows = out.rows(self.refs[0], "global").detach()
+        if not out.clock.reached(self.start):
+            return
+        rows = out.rows(self.refs[0], "global")
         if not len(rows):
             return
-        z = F.normalize(rows.z, dim=-1) if self.normalize else rows.z
-        columns = {n: c for n, c in rows.meta.items() if c.ndim == 1 and "." not in n}  # a.b is computed anew each step
-        values = {"z": z, **{f"column {n}": c for n, c in columns.items()}}
-        if "z" not in self._buffers:
-            for name, value in values.items():
-                self.keep(name, value.new_zeros((self.size, *value.shape[1:])))
         count, start = min(len(rows), self.size), int(self.pointer)
-        at = (start + torch.arange(count, device=z.device)) % self.size
-        for name, value in values.items():
-            if name in self._buffers:
-                self.get_buffer(name)[at] = value[-count:].to(self.get_buffer(name).dtype)
+        at = (start + torch.arange(count, device=rows.z.device)) % self.size
+        self._put("z", F.normalize(rows.z, dim=-1) if self.normalize else rows.z, at)
+        # A column source.table is computed anew each step, so it isn't kept; one that these rows lack is unknown for them.
+        columns = {n: c for n, c in rows.meta.items() if "." not in n}
+        for name in {*self.column_names(), *columns}:
+            stored = self._buffers.get(f"column {name}")
+            like = columns[name] if stored is None else stored
+            assert like is not None
+            nothing = like.new_full((len(rows), *like.shape[1:]), unknown(like.dtype))
+            self._put(f"column {name}", columns.get(name, nothing), at)
         self.pointer.fill_((start + count) % self.size)
         self.filled.fill_(min(int(self.filled) + count, self.size))
+
+    def _put(self, name: str, value: Tensor, at: Tensor) -> None:
+        """Write the last rows of ``value`` at the positions ``at``; a column of several values grows as wide as need be."""
+        stored = self._buffers.get(name)
+        empty = 0.0 if name == "z" else unknown(value.dtype)
+        if stored is None:
+            stored = value.new_full((self.size, *value.shape[1:]), empty)
+        wide = max(stored.shape[-1], value.shape[-1]) if value.ndim == 2 else 0
+        if wide:
+            stored = F.pad(stored, (0, wide - stored.shape[-1]), value=empty)
+            value = F.pad(value, (0, wide - value.shape[-1]), value=empty)
+        stored[at] = value[-len(at) :].to(stored.dtype)
+        self.keep(name, stored)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        saved = state_dict.get(f"{prefix}z")
+        if saved is not None and len(saved) != self.size:
+            raise ConfigError(
+                f"the checkpoint's queue holds {len(saved)} rows, this one {self.size}; set size: {len(saved)}"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
