@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from contrapose import registry
 from contrapose.methods.gather import world_size
-from tests.algebra import CASES, Case, batch, gradients
+from tests.algebra import CASES, CROPS, HEAD, Case, Step, batch, gradients, preset
 
 COUNT, FIRST = 9, 4  # rank 0 has 4 of the 9 samples, rank 1 the others
 MISSING = {
@@ -20,8 +22,35 @@ MISSING = {
     "holes": {"video": (1, 5), "flat": (0, 7)},
     "one rank has none": {"video": (0, 1, 2, 3), "flat": (4, 5, 6, 7, 8)},
 }
-CROSSED = ("clip", "siglip", "gram", "crosspoint")
-RUNS = [(name, "even") for name in CASES] + [(name, how) for name in CROSSED for how in ("holes", "one rank has none")]
+CROSSED = ("clip", "siglip", "gram", "crosspoint", "near in time")
+
+
+def _swav_first() -> dict[str, Any]:
+    """A relation that gathers without gradient, before a term that gathers the same table with it."""
+    swav = preset(
+        "swav", branches={"online": {"projector": HEAD}}, sources={"prototypes": {"count": 9, "frozen": None}}
+    )
+    return swav | {"terms": {**swav["terms"], "then": {"query": "online/global_*", "keys": ["online/global_*"]}}}
+
+
+def _near() -> dict[str, Any]:
+    """Positives by a column that only views with rows have."""
+    data = registry().load("method", "pair-graph")(pairs=[["text", "video"]], out=4)  # type: ignore[operator]
+    linear = {n: b | {"projector": {"use": "linear", "out": 4}} for n, b in data["branches"].items()}
+    term = {"query": "text", "keys": ["video"], "positives": "near(time, 30)", "denominator": "all"}
+    return {"branches": linear, "terms": {"t": term}}
+
+
+def _unused(step: Step) -> torch.Tensor:
+    raise AssertionError("these are compared with one process alone")
+
+
+EXTRA = {
+    "swav, then nce": Case(_swav_first, CROPS, _unused),
+    "near in time": Case(_near, ("text/0", "video/0"), _unused),
+}
+ALL = {**CASES, **EXTRA}
+RUNS = [(name, "even") for name in ALL] + [(name, how) for name in CROSSED for how in ("holes", "one rank has none")]
 
 Found = dict[tuple[str, str], tuple[dict[str, torch.Tensor], torch.Tensor]]
 
@@ -32,7 +61,11 @@ def run(case: Case, how: str, part: slice) -> tuple[dict[str, torch.Tensor], tor
     case.before(method)
     for seed in (0, 1):
         here = torch.arange(COUNT)[part]
-        out = method.loss(batch(case.views, COUNT, seed, MISSING[how]).take(here))
+        mine = batch(case.views, COUNT, seed, MISSING[how]).take(here)
+        for view in mine.views.values():
+            if len(view):
+                view.meta["time"] = mine.sample[view.index].double() * 20
+        out = method.loss(mine)
         grads = gradients(method, out.loss)
         loss = out.loss.detach().clone()
         if world_size() > 1:
@@ -53,7 +86,7 @@ def work(rank: int, port: int, where: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     part = slice(0, FIRST) if rank == 0 else slice(FIRST, COUNT)
-    found = {run_: run(CASES[run_[0]], run_[1], part) for run_ in RUNS}
+    found = {run_: run(ALL[run_[0]], run_[1], part) for run_ in RUNS}
     if rank == 0:
         torch.save(found, where)
     dist.destroy_process_group()
@@ -73,7 +106,7 @@ def on_two(tmp_path_factory: pytest.TempPathFactory) -> Found:
 @pytest.mark.parametrize(("name", "how"), RUNS, ids=lambda x: x.replace(" ", "-"))
 def test_two_processes_equal_one(name: str, how: str, on_two: Found) -> None:
     theirs, their_loss = on_two[name, how]
-    ours, loss = run(CASES[name], how, slice(0, COUNT))
+    ours, loss = run(ALL[name], how, slice(0, COUNT))
     torch.testing.assert_close(their_loss, loss, rtol=0, atol=1e-10)
     for parameter, grad in ours.items():
         torch.testing.assert_close(theirs[parameter], grad, rtol=0, atol=1e-10, msg=lambda m, p=parameter: f"{p}: {m}")
