@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from figures import FIGURES, write
 from rich.console import Console
 
 import contrapose as cp
@@ -23,7 +24,6 @@ from contrapose.report.pictures import picture_run, picture_views
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "furniture.yaml"
-FIGURES = HERE.parent / "docs" / "figures" / "furniture.json"
 SHOWN = [
     ("R@1", "pointcloud → image"),
     ("R@10", "pointcloud → image"),
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a value of the config"
     )
-    parser.add_argument("--write", action="store_true", help=f"write {FIGURES.relative_to(HERE.parent)}")
+    parser.add_argument("--write", action="store_true", help="write docs/figures and the README's table")
     args = parser.parse_args()
 
     console, began = Console(highlight=False), time.monotonic()
@@ -88,7 +88,14 @@ def main() -> None:
             "seeds": args.seeds,
         }
         FIGURES.write_text(json.dumps(found | {"figures": summary(evaluations)}, indent=1, ensure_ascii=False) + "\n")
+        write()
+        for picture in ("views.png", f"seed-{args.seeds[0]}/pictures/retrieval_pointcloud_to_image.png"):
+            shutil.copy(args.out / picture, FIGURES.parent / Path(picture).name)
         console.print(f"figures   {FIGURES}", soft_wrap=True)
+    rows = [r for e in evaluations for r in e.rows if r.metric == "R@10"]
+    console.print(
+        "\n[bold]retrieval[/] R@10: " + ", ".join(f"{r.of} {100 * r.value:.0f} %" for r in rows), soft_wrap=True
+    )
     run = args.out / f"seed-{args.seeds[0]}"
     console.print(f"\ndone in {time.monotonic() - began:.0f} s. Next:", soft_wrap=True)
     for command in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -35,9 +36,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pq.read_table(ROOT / "examples/data/furniture/furniture.parquet")
     pq.write_table(table.take([*range(0, len(table), 8)]), data)
     config = (ROOT / "examples/furniture.yaml").read_text()
-    short = re.sub(r"^train:.*$", "train: {epochs: 1, batch_size: 16, steps: 2, lr: 1e-3}", config, flags=re.M)
+    short = re.sub(
+        r"^train:.*$", "train: {epochs: 1, batch_size: 16, steps: 2, lr: 1e-3, threads: 1}", config, flags=re.M
+    )
     assert short != config
     (here / "examples/furniture.yaml").write_text(short)
+    fragment = next(parsed(code) for code in snippets("yaml") if "slice_off" in code)
+    YAML().dump(parsed(short) | fragment | {"data": "examples/data/furniture/furniture.parquet"}, here / "mine.yaml")
     for code in snippets("python"):
         if code.startswith("# my_views.py"):
             (here / "my_views.py").write_text(code)
@@ -60,6 +65,21 @@ def run(command: list[str] | str, place: Path) -> str:
 
 def test_the_first_config_is_the_examples() -> None:
     assert parsed(snippets("yaml")[0]) == parsed((ROOT / "examples/furniture.yaml").read_text())
+
+
+def test_the_figures_are_those_that_the_demo_wrote() -> None:
+    sys.path.insert(0, str(ROOT / "examples"))
+    from figures import BETWEEN, FIGURES, render
+
+    found = json.loads(FIGURES.read_text())
+    shown = BETWEEN.search(TEXT)
+    assert shown
+    assert shown.group(0) == f"<!-- figures -->\n{render(found)}<!-- /figures -->"
+    assert found["command"].startswith("python examples/demo.py --seeds")
+    for direction in ("pointcloud → image", "image → pointcloud"):
+        row = found["figures"][f"R@10, {direction}"]
+        assert row["lowest lower bound of the gain"] > 0
+        assert row["mean"] >= 4 * row["chance"]
 
 
 def test_commands(place: Path) -> None:
