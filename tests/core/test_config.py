@@ -182,3 +182,9 @@ def test_dump_is_the_config_again(file: str, tmp_path: Path) -> None:
     assert again.data == {**config.data, "extra": ["a/b", 1]}
     assert list(again.data) == list(config.data)
     assert again.data["train"]["lr"] == 3e-4
+
+
+def test_a_column_may_not_take_an_identitys_name():
+    with pytest.raises(ConfigError, match="'view' is a column of the core's own") as caught:
+        _ = Config.of({"data": "x.parquet", "meta": {"view": "angle"}}).run
+    assert caught.value.path[0] == "meta"

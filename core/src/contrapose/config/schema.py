@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from contrapose.config.messages import explain, unknown
 from contrapose.errors import ConfigError
 
 Node = Any
 """A component: ``"name"``, ``{"use": "name", **arguments}``, or, from Python, the object itself. ``build`` checks it."""
+
+
+RESERVED = ("origin", "sample", "view", "position", "draw")
+"""The identity columns, which no column of the data may be named after."""
 
 
 def _whole(value: Any) -> Any:
@@ -89,6 +93,14 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     out: str | None = None
+
+    @field_validator("meta")
+    @classmethod
+    def _free_names(cls, meta: dict[str, str]) -> dict[str, str]:
+        for name in meta:
+            if name in RESERVED or set(name) & set(".:"):
+                raise ValueError(f"{name!r} is a column of the core's own; give it another name")
+        return meta
 
     @model_validator(mode="before")
     @classmethod
