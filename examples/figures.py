@@ -33,8 +33,8 @@ def render(found: dict[str, Any]) -> str:
         "",
         f"Mean ± standard deviation over {seeds} seeds of `{found['command']}`. Chance is k / 205 for retrieval and the train "
         "split's commonest room else. The gain over the untrained network is a paired bootstrap over groups of near-duplicates; "
-        "the lowest bound is that of the worst seed. Within a run nothing is selected on the test split; the example's config itself "
-        "was settled after the test retrieval of five others had been seen, so read these figures as a demonstration.",
+        "the lowest bound is that of the worst seed. Within a run nothing is selected on the test split; the example's config "
+        "itself was settled after the test retrieval of five others had been seen, so read these figures as a demonstration.",
     ]
     return "\n".join(lines) + "\n"
 
