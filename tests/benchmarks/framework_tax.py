@@ -88,12 +88,12 @@ class ByHand:
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """ResNet-18 with the small stem, 64 pictures of 32 pixels a step, random data."""
+    """ResNet-18 with the small stem, 16 pictures of 32 pixels a step, random data."""
     try:
         from contrapose_image.views import simclr_cifar
     except ImportError as why:
         raise NotMeasured(f"contrapose-image is not installed ({why})") from why
-    batch, steps = bench.pick(64, 4), bench.pick(24, 3) + WARMUP
+    batch, steps = bench.pick(16, 4), bench.pick(16, 3) + WARMUP
     reader = Noise(batch * (steps + 2))
     config = Config.of(
         {
