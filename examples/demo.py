@@ -101,7 +101,7 @@ def main() -> None:
     for command in (
         f"contrapose embed {run} {CONFIG.parent / 'data/furniture/furniture.parquet'} -o embeddings.parquet",
         "contrapose show method pointcloud/crosspoint",
-        f"contrapose train {CONFIG} --set train.epochs=60 --out runs/longer",
+        f"contrapose train {CONFIG} --set train.epochs=160 --out runs/longer",
     ):
         console.print(f"  {command}", soft_wrap=True)
 
