@@ -310,3 +310,12 @@ def test_the_fingerprint_tells_methods_apart_and_nothing_else(project: Path) -> 
         )
         == 3
     )
+
+
+def test_python_sees_the_file_and_line_of_a_wrong_config_too(tmp_path: Path) -> None:
+    from contrapose import ConfigError, train
+
+    file = tmp_path / "my.yaml"
+    file.write_text("data: x.parquet\nmodalities: {nosuch: x}\ntrain:\n  epochs: 2\n")
+    with pytest.raises(ConfigError, match=r"my\.yaml:2: modalities\.nosuch"):
+        train(file, out=tmp_path / "run")

@@ -68,19 +68,22 @@ def train(
         raise ConfigError("give a config, or the run to resume")
     wanted = _open(config, set)
     where = Path(out or wanted.run.out or Path("runs") / (wanted.source.stem if wanted.source else "run"))
-    folder.require_free(where)
-    accelerator = accelerator_for(wanted.run.train)
-    console = Console(quiet=quiet or not accelerator.is_main_process)
-    parts = Parts(wanted)
-    method, loader = _prepare(parts, accelerator)  # whatever is wrong with the config is said before a folder is made
-    fitted, tree = parts.fitted(), folder.resolved(wanted)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        save_fitted(where, fitted)
-        folder.write_config(where, tree)
-    accelerator.wait_for_everyone()
-    _fit(where, parts, method, loader, accelerator, None, console, quiet)
-    return Run(where, parts, method)
+    with wanted.located():  # a config's error says its file and line here too
+        folder.require_free(where)
+        accelerator = accelerator_for(wanted.run.train)
+        console = Console(quiet=quiet or not accelerator.is_main_process)
+        parts = Parts(wanted)
+        method, loader = _prepare(
+            parts, accelerator
+        )  # whatever is wrong with the config is said before a folder is made
+        fitted, tree = parts.fitted(), folder.resolved(wanted)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            save_fitted(where, fitted)
+            folder.write_config(where, tree)
+        accelerator.wait_for_everyone()
+        _fit(where, parts, method, loader, accelerator, None, console, quiet)
+        return Run(where, parts, method)
 
 
 def load(path: str | Path, config: Source | None = None) -> Run:

@@ -71,7 +71,7 @@ def siglip(pair: Sequence[str], tau: float = 0.1, bias: float = -10.0, out: int 
 def gram(anchor: str, others: Sequence[str], tau: float = 0.07, out: int = 512) -> Data:
     """Contrast the volume that an anchor spans with its sample's other modalities, both ways (GRAM, Cicchetti et al. 2025)."""
     data = pair_graph([[anchor, o] for o in others], out=out)
-    term = {"positives": "same(sample)", "denominator": "all", "similarity": "volume", "tau": tau, "weight": 0.5}
+    term = {"positives": "same(sample)", "similarity": "volume", "tau": tau, "weight": 0.5}
     complete = " and ".join(f"has({m})" for m in (anchor, *others))
     return {
         "branches": _linear(data, out),
