@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.waves import write_project
 
+from contrapose.engine.folder import only_writer
 from contrapose.engine.run import train
+from contrapose.errors import ContraposeError
 from contrapose.plugins import configure
 
 WAVES = Path(__file__).with_name("waves.py")
@@ -140,3 +142,24 @@ def test_sources_that_need_each_epoch_resume_exactly(project: Path, tmp_path: Pa
     assert newest.name == "step-00000020"
     train(resume=tmp_path / "run", quiet=True)
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_a_killed_runs_workers_hold_nothing(tmp_path: Path) -> None:
+    """Loader workers outlive a killed run by some seconds: meanwhile the run can be resumed, but not trained into twice."""
+    child = os.fork()
+    if child == 0:
+        with only_writer(tmp_path):
+            if os.fork() == 0:  # a worker
+                time.sleep(30)
+                os._exit(0)
+            (tmp_path / "ready").touch()
+            time.sleep(30)
+        os._exit(0)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.005)
+    with pytest.raises(ContraposeError, match="another process is training into"), only_writer(tmp_path):
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with only_writer(tmp_path):
+        pass

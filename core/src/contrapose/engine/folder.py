@@ -88,7 +88,10 @@ def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second process that would train into it; a killed one holds nothing."""
+    """Hold the folder against a second process that would train into it; a killed one holds nothing.
+
+    The lock is the process's own (POSIX): loader workers, which outlive a killed run by some seconds, don't inherit it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows has no advisory locks
@@ -96,7 +99,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         return
     with open(folder / ".lock", "w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             raise ContraposeError(
                 f"another process is training into {folder}: wait for it, or choose another --out"
