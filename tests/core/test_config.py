@@ -117,7 +117,7 @@ def test_an_override_that_fits_nowhere(file: str, override: str, message: str) -
         ("epochs: 5", "precision: bf61", "my.yaml:13: train.precision: expected one of 'fp32', 'bf16', got 'bf61'; did you mean"),
         ("epochs: 5", "device: tpu", "my.yaml:13: train.device: expected one of 'auto', 'cpu', 'cuda', got 'tpu'"),
         ("data: things.parquet", "out: x", "my.yaml: data: is missing"),
-        ("{wave: sound}", "{wave: 3}", "my.yaml:3: modalities.wave: expected text or a list, got 3"),
+        ("{wave: sound}", "{wave: 3}", "my.yaml:3: modalities.wave: expected text or a list or a mapping, got 3"),
         ("{wave: sound}", "[wave]", "my.yaml:3: modalities: expected a mapping, got ['wave']"),
         ("{column: split}", "{column: split, test: 0.2}", "my.yaml:2: split: column takes the split from the data"),
         ("{column: split}", "{by: group, test: 2}", "my.yaml:2: split.test: expected less than 1, got 2"),

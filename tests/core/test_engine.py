@@ -20,7 +20,7 @@ from contrapose.engine.build import Parts, fingerprint
 from contrapose.engine.device import accelerator_for
 from contrapose.engine.estimate import rehearse
 from contrapose.engine.fitted import load_fitted, save_fitted
-from contrapose.engine.folder import only_writer, resolved
+from contrapose.engine.folder import resolved
 from contrapose.engine.logs import CsvLog, Skipped
 from contrapose.engine.optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
 from contrapose.engine.progress import ProgressLine, clock_time
@@ -28,7 +28,7 @@ from contrapose.engine.randomness import reproducible, reseed
 from contrapose.engine.recipe import lay_over, with_recipe
 from contrapose.engine.run import train
 from contrapose.engine.train import train_step
-from contrapose.errors import CheckpointError, ConfigError, ContraposeError
+from contrapose.errors import CheckpointError, ConfigError
 from contrapose.plugins import configure, registry
 
 WAVES = Path(__file__).parents[1] / "end_to_end" / "waves.py"
@@ -255,13 +255,6 @@ def test_the_resolved_config_loads_to_itself(project: Path, tmp_path: Path) -> N
     again = Config.of(tree)
     assert again.run.train == config.run.train
     assert resolved(again) == tree
-
-
-def test_two_processes_do_not_write_into_one_folder(tmp_path: Path) -> None:
-    with only_writer(tmp_path), pytest.raises(ContraposeError, match="another process"), only_writer(tmp_path):
-        pass
-    with only_writer(tmp_path):
-        pass
 
 
 def test_a_config_lies_over_its_recipe() -> None:

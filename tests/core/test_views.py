@@ -249,10 +249,10 @@ def test_randomness_is_the_same_in_every_release():
 
 
 def test_fitted_state_is_made_saved_and_given_back():
-    samples = [SAMPLE, Sample(6, {}), Sample(7, {"pulse": np.array([5.0])})]
+    samples = {"pulse": [SAMPLE, Sample(7, {"pulse": np.array([5.0])})]}
     made = plan({"pulse": "jitter", "pulse.key": ["centre", "centre"]}, ["query", "key"])
     assert made.state_dict() == {"pulse.key": {"0": {"mean": 0.0}, "1": {"mean": 0.0}}}
-    made.fit(samples)
+    made.fit(samples.__getitem__)
     state = made.state_dict()
     assert state == {"pulse.key": {"0": {"mean": 3.25}, "1": {"mean": 3.25}}}
     again = plan({"pulse": "jitter", "pulse.key": ["centre", "centre"]}, ["query", "key"])

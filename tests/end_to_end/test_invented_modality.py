@@ -41,7 +41,9 @@ def test_the_folder_tells_the_whole_run(run: cp.Run) -> None:
     with open(run.dir / "metrics.csv") as f:
         rows = list(csv.DictReader(f))
     assert [int(r["step"]) for r in rows] == list(range(1, 61))
-    assert rows[0].keys() == {"step", "epoch", "lr", "loss", "loss/info_nce"}
+    assert rows[0].keys() == {
+        *("step", "epoch", "lr", "loss", "loss/info_nce", "top1/info_nce", "spread/online", "spread/key"),
+    }
     assert {p.name for p in run.dir.iterdir()} >= {"config.yaml", "fitted.json", "tensorboard", "checkpoints"}
     assert run.config.run.train.lr == 3e-3
     assert run.config.run.train.clip is None
@@ -51,6 +53,9 @@ def test_training_teaches_which_echo_is_of_which_wave(run: cp.Run) -> None:
     """R@3 of the echoes of the training waves: more than before training, far more than chance."""
     trained, untrained = recall(run), recall(run.untrained())
     assert trained > max(2 * untrained, 0.3)
+    with open(run.dir / "metrics.csv") as f:
+        top1 = [float(row["top1/info_nce"]) for row in csv.DictReader(f)]
+    assert np.mean(top1[-10:]) > np.nanmean(top1[:10]) + 0.1, "retrieval within the batch is logged as it improves"
 
 
 def recall(run: cp.Run) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -32,6 +33,15 @@ class DataError(ContraposeError):
 
 class CheckpointError(ContraposeError):
     """A run folder or checkpoint that can't be read, written, or doesn't belong to this method."""
+
+
+class ContraposeWarning(UserWarning):
+    """What a person should know of, and no reason to stop. The command line prints it as one line, each once."""
+
+
+def warn(message: str) -> None:
+    """Say ``message`` as a ``ContraposeWarning``."""
+    warnings.warn(message, ContraposeWarning, stacklevel=3)
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

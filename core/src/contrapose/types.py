@@ -174,9 +174,24 @@ class Pairs:
     attract: Tensor | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a modality would read of a table, and how: column names, and the nodes of its views and its encoder in a config."""
+
+    columns: list[str]
+    views: Any
+    encoder: Any
+
+
 @runtime_checkable
 class Modality(Protocol):
-    """What the core asks about any modality. ``root`` is the folder that relative paths in a manifest start from."""
+    """What the core asks about any modality. ``root`` is the folder that relative paths in a manifest start from.
+
+    Optional: ``extensions``, the file suffixes that it reads; ``fit(cells)`` with ``state_dict()`` and ``load_state_dict(state)``,
+    called once with the raw cells of the training split, before anything is loaded; ``facts()``, arguments that its views and
+    encoders get where they take them (a vocabulary's size, a schema); ``suggest(columns, root, small)``, a ``Suggestion`` for a
+    table of which it gets some values a column, or None, sized for a ``small`` machine or for one with a GPU.
+    """
 
     name: str
     dtype: torch.dtype
@@ -196,7 +211,8 @@ class ViewGenerator(Protocol):
     """Makes views of a sample. ``modality`` is what it reads; its views may be of another (a rendering).
 
     Optional: ``makes``, that other modality; ``view_names``, the names of its views where it makes several; ``fit(samples)``
-    with ``state_dict()`` and ``load_state_dict(state)``.
+    with ``state_dict()`` and ``load_state_dict(state)``; ``batched(data, generator)``, the same distribution on a collated
+    batch with a ``torch.Generator`` of its device, for a view of the same modality.
     """
 
     modality: str
@@ -211,7 +227,8 @@ class Reader(Protocol):
 
     Optional, where the core makes use of it: ``read(i) -> (Sample, [(modality, error)])`` for what can't be read, ``meta``
     (dtypes of the columns of ``Sample.meta``), ``ids``, ``column(name)`` and ``words(name)`` (a column as numbers, as text),
-    ``subset(positions)``, ``vocabularies``, ``fingerprint()``.
+    ``subset(positions)``, ``vocabularies``, ``fingerprint()``; ``cells(modality)``, the raw cells that ``Modality.fit`` gets;
+    ``only(modality)``, the same samples with that modality alone.
     """
 
     def __len__(self) -> int: ...

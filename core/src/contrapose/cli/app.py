@@ -8,6 +8,7 @@ import os
 import pkgutil
 import sys
 import typing
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from typer.core import TyperGroup
 import contrapose.cli as package
 from contrapose.cli import common
 from contrapose.config.config import Config
-from contrapose.errors import ConfigError, ContraposeError, did_you_mean
+from contrapose.errors import ConfigError, ContraposeError, ContraposeWarning, did_you_mean
 
 ORDER = ("views", "train", "evaluate", "embed", "plugins", "show", "methods")
 """The commands in the order of a day's work; others follow by name."""
@@ -161,6 +162,8 @@ def contrapose(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for an error that is the user's to mend, 2 for wrong usage."""
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("once", ContraposeWarning)
     common.current = common.Invocation(debug=os.environ.get("CONTRAPOSE_DEBUG", "0") not in ("", "0"))
     try:
         app(None if arguments is None else list(arguments), prog_name="contrapose")
@@ -172,6 +175,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {message(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+_show_others = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    if issubclass(category, ContraposeWarning):
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+    else:
+        _show_others(message, category, *where, **more)
 
 
 def message(error: ContraposeError) -> str:

@@ -79,13 +79,26 @@ class EvaluateConfig(Section):
     evaluators: list[str] | None = None
 
 
+class ModalityConfig(BaseModel):
+    """A modality's column or columns, with arguments of its own beside them."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    columns: str | list[str] | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its constructor gets."""
+        return dict(self.model_extra or {})
+
+
 class RunConfig(Section):
     """The top level of a config."""
 
     data: Node
     meta: dict[str, str] = {}
     split: SplitConfig | None = None
-    modalities: dict[str, str | list[str]] = {}
+    modalities: dict[str, str | list[str] | ModalityConfig] = {}
     views: dict[str, Node] = {}
     encoders: dict[str, Node] = {}
     method: Node = None

@@ -21,7 +21,10 @@ SUSPICIOUS = 4
 
 
 class MakeViews(Protocol):
-    """Makes the views of a sample; ``views.ViewPlan.maker(seed)`` gives one."""
+    """Makes the views of a sample; ``views.ViewPlan.maker(seed)`` gives one.
+
+    Optional: ``finish(batch, epoch, number, rank)``, which makes what is made of a whole batch, on its device.
+    """
 
     @property
     def names(self) -> Mapping[str, str]:

@@ -18,15 +18,16 @@ from contrapose.types import Batch, Modality, Reader
 class Loader:
     """The batches of one epoch after another; ``len()`` counts those of a whole epoch.
 
-    ``set_epoch(epoch, start_batch)`` chooses what the next iteration yields. The batches don't depend on the number
-    of workers.
+    ``set_epoch(epoch, start_batch)`` chooses what the next iteration yields. The batches, on ``device``, don't depend on the
+    number of workers.
     """
 
     def __init__(
-        self, dataset: ViewDataset, sampler: EpochSampler, collate: Collate, workers: int, pin_memory: bool
+        self, dataset: ViewDataset, sampler: EpochSampler, collate: Collate, workers: int, device: torch.device
     ) -> None:
         self.dataset = dataset
         self.sampler = sampler
+        self.device = device
         # Its own generator: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
         self._loader = DataLoader(
             dataset,
@@ -34,7 +35,7 @@ class Loader:
             collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=pin_memory,
+            pin_memory=device.type == "cuda",
             generator=torch.Generator(),
             # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
@@ -49,10 +50,13 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         try:
-            for batch in self._loader:
+            epoch, first = self.sampler.epoch, self.sampler.start_batch
+            finish = getattr(self.dataset.make_views, "finish", None)
+            for number, batch in enumerate(self._loader, first):
                 if isinstance(batch, ContraposeError):
                     raise batch
-                yield batch
+                here = batch.to(self.device, non_blocking=True)
+                yield finish(here, epoch, number, self.sampler.rank) if finish else here
         except Exception as error:
             self.close()
             if isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error):
@@ -81,14 +85,15 @@ def make_loader(
     workers: int = 0,
     shuffle: bool = True,
     drop_last: bool = True,
-    pin_memory: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Loader:
     """Load batches of views of ``reader``'s samples.
 
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
-    which rank ``rank`` of ``world`` gets its part. Raises `ConfigError` if there is no whole batch and ``drop_last``.
+    which rank ``rank`` of ``world`` gets its part; ``device`` is where they are wanted. Raises `ConfigError` if there is no
+    whole batch and ``drop_last``.
     """
     sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last)
     columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
     collate = Collate(make_views.names, modalities, columns)
-    return Loader(ViewDataset(reader, make_views), sampler, collate, workers, pin_memory)
+    return Loader(ViewDataset(reader, make_views), sampler, collate, workers, torch.device(device))

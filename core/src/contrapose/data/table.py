@@ -5,7 +5,8 @@ from __future__ import annotations
 import bisect
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +82,23 @@ class TableReader:
         data: dict[str, Any] = {}
         failed: list[tuple[str, Exception]] = []
         for name, columns in self._columns.items():
-            cells = {column: self._cell(column, row) for column in columns}
-            if all(value is None for value in cells.values()):
+            cells = self._cells(columns, row)
+            if cells is None:
                 continue
             try:
                 data[name] = self._modalities[name].load(cells, self.root)
             except Exception as error:
                 failed.append((name, error))
         return Sample(row, data, {name: values[row].item() for name, values in self._meta.items()}), failed
+
+    def cells(self, modality: str) -> Iterable[Mapping[str, Any]]:
+        """The raw cells of a modality, by column, of the samples that have it; as often as one iterates."""
+        return _Cells(self, self._columns[modality])
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The columns of each modality that is read."""
+        return dict(self._columns)
 
     @property
     def ids(self) -> np.ndarray:
@@ -125,6 +135,12 @@ class TableReader:
         part._rows = self._rows[np.asarray(positions, dtype=np.int64)]
         return part
 
+    def only(self, modality: str) -> TableReader:
+        """The same samples, of which this modality alone is loaded."""
+        part = copy.copy(self)
+        part._columns = {name: columns for name, columns in self._columns.items() if name == modality}
+        return part
+
     def fingerprint(self) -> str:
         """A digest of the source, of which columns are read, and of the subset: equal for equal data."""
         said = repr((self._digest, sorted(self._columns.items()), sorted(self._meta)))
@@ -148,6 +164,10 @@ class TableReader:
             self._table = map_table(self._file)
         return self._table
 
+    def _cells(self, columns: Sequence[str], row: int) -> dict[str, Any] | None:
+        cells = {column: self._cell(column, row) for column in columns}
+        return cells if any(value is not None for value in cells.values()) else None
+
     def _cell(self, column: str, row: int) -> Any:
         chunks = self._chunks.get(column)
         if chunks is None:
@@ -165,6 +185,16 @@ class TableReader:
         if self._file is not None:
             state["_table"] = None
         return state
+
+
+@dataclass(frozen=True)
+class _Cells:
+    reader: TableReader
+    columns: Sequence[str]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        rows = (self.reader._cells(self.columns, int(row)) for row in self.reader.ids)
+        return (cells for cells in rows if cells is not None)
 
 
 def map_table(file: Path) -> pa.Table:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
-from contrapose.config import Config, build, signature
+from contrapose.config import Config, build
+from contrapose.config.schema import ModalityConfig
 from contrapose.data import Loader, make_loader, open_reader, split
-from contrapose.errors import ConfigError, PluginError, did_you_mean
+from contrapose.errors import ConfigError
 from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
-from contrapose.types import Modality, Reader, Sample
+from contrapose.types import Modality, Reader
 from contrapose.views import ViewPlan
 
-from .device import use_cuda
+from .components import Samples, eval_view, fit_modality, make_modality, modality_of, no_encoder
 from .randomness import reseed
 from .recipe import lay_over
 
@@ -41,12 +42,17 @@ class Parts:
         paths = {m: ("modalities" if self.run.modalities else "encoders", m) for m in self.columns}
         for key in self.run.views:
             paths.setdefault(key.partition(".")[0], ("views", key))
-        return {name: _modality(name, path) for name, path in paths.items()}
+        made = {name: make_modality(name, self.run.modalities.get(name), path) for name, path in paths.items()}
+        for name, state in (self._fitted or {}).get("modalities", {}).items():
+            made[name].load_state_dict(state)  # type: ignore[attr-defined]
+        return made
 
     @cached_property
     def columns(self) -> dict[str, Any]:
         """The column or columns of each modality that the data have; those with an encoder where ``modalities`` is left out."""
-        columns = dict(self.run.modalities) or dict.fromkeys(self.run.encoders)
+        said = self.run.modalities
+        columns = {m: c.columns if isinstance(c, ModalityConfig) else c for m, c in said.items()}
+        columns = columns or dict.fromkeys(self.run.encoders)
         if not columns:
             raise ConfigError("is missing: name the data's modalities, each with its column", path=("modalities",))
         return columns
@@ -59,7 +65,21 @@ class Parts:
             said = None
         else:
             said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"})
-        return split(self.open(self.run.data), said)
+        parts = split(self.open(self.run.data), said)
+        if self._fitted is None:
+            for name in self.columns:
+                fit_modality(self.modalities[name], parts["train"])
+        return parts
+
+    def facts(self, modality: str) -> dict[str, Any]:
+        """What a modality's views and encoders are told of it, once it is fitted."""
+        found = self.modalities.get(modality)
+        if found is None or not hasattr(found, "facts"):
+            return {}
+        if self._fitted is None and hasattr(found, "fit"):
+            _ = self.splits
+        facts: dict[str, Any] = found.facts()
+        return facts
 
     def open(self, data: Any) -> Reader:
         """A reader of other data with this run's modalities, meta columns and label codes."""
@@ -86,15 +106,15 @@ class Parts:
     @cached_property
     def plan(self) -> ViewPlan:
         """The views that training makes."""
-        plan = ViewPlan.from_config(self.run.views, self.recipe.get("slots"), build, list(self.columns))
+        plan = ViewPlan.from_config(self.run.views, self.recipe.get("slots"), self._view, list(self.columns))
         self._fit(plan, "views")
         return plan
 
     @cached_property
     def eval_plan(self) -> ViewPlan:
         """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data."""
-        views = {m: self.run.evaluate.views.get(m) or _eval_view(m, self.run.views) for m in self.columns}
-        plan = ViewPlan.from_config({m: v for m, v in views.items() if v}, None, build, list(self.columns))
+        views = {m: self.run.evaluate.views.get(m) or eval_view(m, self.run.views) for m in self.columns}
+        plan = ViewPlan.from_config({m: v for m, v in views.items() if v}, None, self._view, list(self.columns))
         self._fit(plan, "eval")
         return plan
 
@@ -102,6 +122,7 @@ class Parts:
         """All that was fitted, for a run folder."""
         vocabularies = getattr(next(iter(self.splits.values())), "vocabularies", {})
         return {
+            "modalities": {m: made.state_dict() for m, made in self.modalities.items() if hasattr(made, "state_dict")},
             "views": self.plan.state_dict(),
             "eval": self.eval_plan.state_dict(),
             "vocabularies": vocabularies,
@@ -112,14 +133,14 @@ class Parts:
         seed, _ = self.run.train.seed, self.modalities  # what isn't installed is said first
         with torch.random.fork_rng():
             reseed(seed, "weights")
-            encoders = {name: _encoder(node, ("encoders", name)) for name, node in self.run.encoders.items()}
+            encoders = {name: self._encoder(node, ("encoders", name)) for name, node in self.run.encoders.items()}
             for modality in self.plan.names.values():
                 if modality not in {e.modality for e in encoders.values()}:
-                    raise _no_encoder(modality)
+                    raise no_encoder(modality)
             return Method.from_data(self.recipe, encoders, seed=seed)
 
-    def train_loader(self, rank: int = 0, world: int = 1) -> Loader:
-        """Batches of the training views."""
+    def train_loader(self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu") -> Loader:
+        """Batches of the training views, on ``device``."""
         t = self.run.train
         return make_loader(
             self.splits["train"],
@@ -131,11 +152,11 @@ class Parts:
             world=world,
             workers=t.workers,
             drop_last=t.drop_last,
-            pin_memory=use_cuda(t.device),
+            device=device,
         )
 
-    def eval_loader(self, reader: Reader, batch_size: int) -> Loader:
-        """Batches of a reader's samples in their order, un-augmented."""
+    def eval_loader(self, reader: Reader, batch_size: int, device: torch.device | str = "cpu") -> Loader:
+        """Batches of a reader's samples in their order, un-augmented, on ``device``."""
         t = self.run.train
         return make_loader(
             reader,
@@ -145,24 +166,26 @@ class Parts:
             workers=t.workers,
             shuffle=False,
             drop_last=False,
-            pin_memory=use_cuda(t.device),
+            device=device,
         )
+
+    def _view(self, kind: str, node: Any, path: tuple[str | int, ...], modality: str) -> Any:
+        return build(kind, node, path, modality=modality, **self.facts(modality))
+
+    def _encoder(self, node: Any, path: tuple[str, ...]) -> nn.Module:
+        modality = path[-1] if path[-1] in self.modalities else modality_of(node)
+        encoder = build("encoder", node, path, **self.facts(modality or ""))
+        if not (isinstance(encoder, nn.Module) and hasattr(encoder, "dims") and hasattr(encoder, "modality")):
+            raise ConfigError(f"{type(encoder).__name__} is no encoder: an nn.Module with 'modality' and 'dims'", path)
+        if path[-1] in {o.spec.name for o in registry().offers("modality")} - {encoder.modality}:
+            raise ConfigError(f"this encoder reads {encoder.modality}, not {path[-1]}", path)
+        return encoder
 
     def _fit(self, plan: ViewPlan, key: str) -> None:
         if self._fitted is None:
-            plan.fit(_Samples(self.splits["train"]))
+            plan.fit(lambda modality: Samples(self.splits["train"], modality))
         else:
             plan.load_state_dict(self._fitted.get(key, {}))
-
-
-class _Samples:
-    """A reader's samples, as often as one iterates."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self.reader[i] for i in range(len(self.reader)))
 
 
 def fingerprint(recipe: Mapping[str, Any], method: nn.Module) -> str:
@@ -170,54 +193,3 @@ def fingerprint(recipe: Mapping[str, Any], method: nn.Module) -> str:
     shapes = {name: list(p.shape) for name, p in method.named_parameters()}
     said = json.dumps([recipe, shapes], sort_keys=True, default=repr)
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-
-
-def _encoder(node: Any, path: tuple[str, ...]) -> nn.Module:
-    encoder = build("encoder", node, path)
-    if not (isinstance(encoder, nn.Module) and hasattr(encoder, "dims") and hasattr(encoder, "modality")):
-        raise ConfigError(f"{type(encoder).__name__} is no encoder: an nn.Module with 'modality' and 'dims'", path)
-    if path[-1] in {o.spec.name for o in registry().offers("modality")} - {encoder.modality}:
-        raise ConfigError(f"this encoder reads {encoder.modality}, not {path[-1]}", path)
-    return encoder
-
-
-def _no_encoder(modality: str) -> ConfigError:
-    known = ", ".join(o.name for o in registry().offers("encoder") if o.spec.modality == modality)
-    return ConfigError(f"modality {modality!r} has no encoder; add one{f': {known}' if known else ''}", ("encoders",))
-
-
-def _modality(name: str, path: tuple[str, ...]) -> Modality:
-    try:
-        registry().find("modality", name)
-    except PluginError as e:
-        known = {o.spec.name for o in registry().offers("modality")}
-        near = did_you_mean(name, known)
-        if "did you mean" in near or "ambiguous" in str(e) or name in known:
-            raise ConfigError(str(e), path) from e
-        raise ConfigError(f"modality {name!r} is not installed: pip install contrapose-{name}", path) from e
-    made: Modality = build("modality", name, path)
-    return made
-
-
-def _eval_view(modality: str, views: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The plugin's ``eval`` view, if any; arguments that training's views of this modality give too (a size) hold for it."""
-    name = f"{modality}/eval"
-    if not any(o.name == name for o in registry().offers("view")):
-        return None
-    known = {p.name for p in signature("view", name)}
-    said: dict[str, Any] = {}
-    for key, node in views.items():
-        if key.partition(".")[0] == modality:
-            for arguments in _arguments(node):
-                said |= {k: v for k, v in arguments.items() if k in known and k not in said}
-    return {"use": name, **said}
-
-
-def _arguments(node: Any) -> Iterator[Mapping[str, Any]]:
-    """The mappings of a view's node, composed ones too."""
-    if isinstance(node, Mapping):
-        yield node
-        yield from _arguments(node.get("use"))
-    elif isinstance(node, list):
-        for part in node:
-            yield from _arguments(part)

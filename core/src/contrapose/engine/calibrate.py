@@ -14,8 +14,10 @@ BATCHES = 16
 
 
 def calibrate(method: Method, loader: Loader) -> None:
-    """Set every BatchNorm's statistics to their plain mean over the first ``BATCHES`` training batches; no weight moves."""
-    device = next(method.parameters()).device
+    """Set every BatchNorm's statistics to their plain mean over the first ``BATCHES`` training batches; no weight moves.
+
+    ``loader`` gives batches on the method's device.
+    """
     norms = [m for m in method.modules() if isinstance(m, _BatchNorm)]
     if not norms:
         return
@@ -26,6 +28,6 @@ def calibrate(method: Method, loader: Loader) -> None:
     method.train()
     with torch.no_grad():
         for batch in islice(loader, BATCHES):
-            method.encode(batch.to(device, non_blocking=True))
+            method.encode(batch)
     for m, momentum in zip(norms, momenta, strict=True):
         m.momentum = momentum

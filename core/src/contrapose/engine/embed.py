@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import torch
 
 from contrapose.data import Loader
 from contrapose.methods.method import Method
-from contrapose.types import IDENTITY, Rows, cat_rows
+from contrapose.types import IDENTITY, Batch, Rows, cat_rows
 
 Head = Literal["projected", "pooled"]
 
@@ -29,15 +30,17 @@ class Embeddings:
         return len(self.ids)
 
 
-def embed(method: Method, loader: Loader, head: Head = "projected") -> dict[str, Embeddings]:
-    """Embed every sample of an unshuffled ``loader`` in eval mode; a sample without a modality has no row there."""
-    device = next(method.parameters()).device
+def embed(method: Method, loader: Iterable[Batch], head: Head = "projected") -> dict[str, Embeddings]:
+    """Embed every sample of an unshuffled ``loader``, which gives batches on the method's device, in eval mode.
+
+    A sample without a modality has no row there.
+    """
     was_training = method.training
     method.eval()
     parts: dict[str, list[Embeddings]] = {}
     with torch.no_grad():
         for batch in loader:
-            for modality, rows in method.embed(batch.to(device, non_blocking=True), head=head).items():
+            for modality, rows in method.embed(batch, head=head).items():
                 columns = {k: c.cpu().numpy() for k, c in rows.meta.items() if k not in IDENTITY}
                 ids = rows.meta["sample"].cpu().numpy()
                 parts.setdefault(modality, []).append(Embeddings(ids, rows.z.float().cpu().numpy(), columns))
@@ -46,9 +49,8 @@ def embed(method: Method, loader: Loader, head: Head = "projected") -> dict[str,
 
 
 def table(method: Method, loader: Loader, ref: str) -> Rows:
-    """A table of the method over every sample of a loader, on the method's device."""
-    device = next(method.parameters()).device
-    return cat_rows([method.table(batch.to(device, non_blocking=True), ref) for batch in loader])
+    """A table of the method over every sample of a loader, which gives batches on the method's device."""
+    return cat_rows([method.table(batch, ref) for batch in loader])
 
 
 def _joined(parts: list[Embeddings]) -> Embeddings:

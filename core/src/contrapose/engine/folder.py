@@ -109,7 +109,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 def _plain(tree: Any) -> Any:
     if isinstance(tree, BaseModel):
-        fields = {name: _plain(getattr(tree, name)) for name in type(tree).model_fields}
+        fields = {name: _plain(value) for name, value in tree}
         return {name: value for name, value in fields.items() if value is not None}
     if isinstance(tree, Mapping):
         return {str(k): _plain(v) for k, v in tree.items()}

@@ -86,13 +86,16 @@ class Metrics:
         self.show = show
         self.pending: list[tuple[Row, Tensor, Tensor]] = []
         self.names: list[str] = []
+        self.losses = 0
         self.last = time.monotonic()
 
     def add(self, at: Row, out: LossOut, samples: Tensor) -> None:
-        """Note a step: ``at`` (step, epoch, lr), and the loss and its terms, for ``samples`` (B,). Means over processes."""
-        self.names = ["loss", *(f"loss/{term}" for term in out.terms)]
+        """Note a step: ``at`` (step, epoch, lr), the loss, its terms and metrics, for ``samples`` (B,). Means over processes."""
+        self.losses = 1 + len(out.terms)
+        self.names = ["loss", *(f"loss/{term}" for term in out.terms), *out.metrics]
         with torch.no_grad():
-            scalars = torch.stack([out.loss, *(t.to(out.loss) for t in out.terms.values())])
+            values = (*out.terms.values(), *out.metrics.values())
+            scalars = torch.stack([out.loss, *(t.to(out.loss) for t in values)])
         if self.accelerator.num_processes > 1:
             scalars = self.accelerator.reduce(scalars, "mean")
         self.pending.append((at, scalars, samples))
@@ -117,7 +120,7 @@ class Metrics:
         if self.csv is not None:
             self.csv.write(rows)
         for row, ids in zip(rows, samples, strict=True):
-            _refuse_non_finite(row, self.names, ids)
+            _refuse_non_finite(row, self.names[: self.losses], ids)
         for logger in self.loggers:
             logger.write(rows)
         self.show(rows)

@@ -161,7 +161,7 @@ class Run:
             reader = self.parts.splits[data]
         else:
             reader = self.parts.open(data) if isinstance(data, (str, Path)) else data
-        loader = self.parts.eval_loader(reader, batch_size)
+        loader = self.parts.eval_loader(reader, batch_size, _device(self.config))
         found = embed(self.method, loader, head)
         if modality is None:
             return found
@@ -172,7 +172,7 @@ class Run:
     def untrained(self) -> Run:
         """This run before its first step: the same initial weights, with BatchNorm's statistics settled on the training split."""
         method = self.parts.make_method().to(_device(self.config))
-        calibrate(method, self.parts.train_loader())
+        calibrate(method, self.parts.train_loader(device=_device(self.config)))
         return Run(self.dir, self.parts, method.eval())
 
 
@@ -210,7 +210,7 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
 def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
-    return method, parts.train_loader(accelerator.process_index, accelerator.num_processes)
+    return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 
 def _fit(
@@ -228,7 +228,9 @@ def _fit(
         return loader
 
     def embed_train(ref: str) -> Rows:
-        return table(method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size), ref)
+        return table(
+            method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device), ref
+        )
 
     identity = {
         "fingerprint": fingerprint(parts.recipe, method),

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 class Feed:
     """What the loop is fed.
 
-    ``batches(epoch, start)`` yields the batches of an epoch from the one numbered ``start`` on; ``embed(ref)`` is a table of the
-    method over the whole training set (what ``method.epoch`` asks for).
+    ``batches(epoch, start)`` yields the batches of an epoch from the one numbered ``start`` on, on the
+    training device; ``embed(ref)`` is a table of the method over the whole training set (what ``method.epoch`` asks for).
     """
 
     batches: Callable[[int, int], Iterable[Batch]]
@@ -154,8 +154,7 @@ def fit(
                     )
                     set_lr(optimizer, factor)
                     reseed(train.seed, "step", step, rank)
-                    on_device = batch.to(accelerator.device, non_blocking=True)
-                    out = train_step(model, method, optimizer, on_device, accelerator, train.clip)
+                    out = train_step(model, method, optimizer, batch, accelerator, train.clip)
                     step += 1
                     metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, batch.sample)
                     skipped.add(batch.skipped)
@@ -202,8 +201,7 @@ def _tell(
     began = time.perf_counter()
     first = next(batches)
     waited = 0.0 if workers else time.perf_counter() - began  # workers load while the model computes
-    on_device = first.to(accelerator.device)
-    estimate = rehearse(method, lambda: model(on_device).loss, accelerator.device, steps, waited)
+    estimate = rehearse(method, lambda: model(first).loss, accelerator.device, steps, waited)
     if accelerator.is_main_process:
         console.print(str(estimate), highlight=False, soft_wrap=True)
     return chain([first], batches)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contrapose.errors import ConfigError
+from contrapose.errors import ConfigError, did_you_mean
 
 Data = dict[str, Any]
 
+EDGE = ("pair", "tau", "loss", "weight", "same")
+"""What a pair of the pair graph may say of itself."""
+
 
 def pair_graph(
-    pairs: Sequence[Sequence[str]],
+    pairs: Sequence[Sequence[str] | Mapping[str, Any]],
     tau: Any = 0.1,
     loss: Any = "nce",
-    weights: Mapping[str, float] | None = None,
     hidden: int = 512,
     out: int = 128,
 ) -> Data:
@@ -24,25 +26,27 @@ def pair_graph(
     are negatives, as in CLIP. Each pair is reported under its name ``a~b``.
 
     Args:
-        pairs: of modalities.
-        tau: temperature, schedule, or ``{learn: tau}`` for one of its own for each pair.
-        loss: node of the loss.
-        weights: by pair name; 1 where it isn't given.
+        pairs: of modalities: ``[a, b]``, or ``{pair: [a, b]}`` with its own ``tau``, ``loss`` or ``weight`` (1), and ``same``, a
+            column of the data: samples that agree in it are positives of each other too (SupCon's L_out).
+        tau: temperature of every other pair: a number, a schedule, or ``{learn: tau}`` for one of its own for each.
+        loss: node of every other pair's loss.
         hidden: width of the projectors' hidden layer.
         out: width of the shared space.
     """
-    if not pairs or any(len(p) != 2 for p in pairs):
-        raise ConfigError("pairs: lists pairs of modalities, like [[a, b], [b, b]]", ("pairs",))
-    names = dict.fromkeys(m for p in pairs for m in p)
-    branches = {m: {"views": f"{m}/*", "projector": {"use": "mlp", "hidden": hidden, "out": out}} for m in names}
-    terms = {}
-    for a, b in pairs:
-        name = f"{a}~{b}"
-        term = _within(a) if a == b else _across(a, b)
-        terms[name] = term | {"loss": loss, "tau": tau, "weight": (weights or {}).get(name, 1.0)}
-    for name in weights or {}:
-        if name not in terms:
-            raise ConfigError(f"weights: there is no pair {name!r}; there is {', '.join(terms)}", ("weights",))
+    if not pairs:
+        raise ConfigError("lists pairs of modalities, like [[a, b], [b, b]]", ("pairs",))
+    terms: Data = {}
+    branches: Data = {}
+    for i, node in enumerate(pairs):
+        edge = {"tau": tau, "loss": loss, "weight": 1.0, "same": None, **_edge(node, ("pairs", i))}
+        a, b = edge.pop("pair")
+        for m in (a, b):
+            branches[m] = {"views": f"{m}/*", "projector": {"use": "mlp", "hidden": hidden, "out": out}}
+        if f"{a}~{b}" in terms:
+            raise ConfigError(f"the pair {a}~{b} is there twice", ("pairs", i))
+        same = edge.pop("same")
+        alike = "same(sample)" if same is None else f"(same(sample) or same({same}))"
+        terms[f"{a}~{b}"] = (_within(a, alike) if a == b else _across(a, b, alike)) | edge
     return {"branches": branches, "terms": terms}
 
 
@@ -83,15 +87,27 @@ def gram(anchor: str, others: Sequence[str], tau: float = 0.07, out: int = 512) 
     }
 
 
-def _within(m: str) -> Data:
-    return {"query": m, "keys": [m], "positives": "same(sample) and not self", "denominator": "not self"}
+def _edge(node: Any, path: tuple[str | int, ...]) -> Mapping[str, Any]:
+    """A pair as a mapping, its keys checked."""
+    edge = node if isinstance(node, Mapping) else {"pair": node}
+    for key in edge:
+        if key not in EDGE:
+            raise ConfigError(f"unknown key {key!r} of a pair{did_you_mean(str(key), EDGE)}", (*path, key))
+    pair = edge.get("pair")
+    if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+        raise ConfigError(f"expected two modalities, like [a, b], got {pair!r}", path)
+    return edge
 
 
-def _across(a: str, b: str) -> Data:
+def _within(m: str, alike: str) -> Data:
+    return {"query": m, "keys": [m], "positives": f"{alike} and not self", "denominator": "not self"}
+
+
+def _across(a: str, b: str, alike: str) -> Data:
     return {
         "query": [a, b],
         "keys": [a, b],
-        "positives": "same(sample) and not same(origin)",
+        "positives": f"{alike} and not same(origin)",
         "denominator": f"not same(origin) and has({a}) and has({b})",
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from contrapose.branches.branch import Branch
@@ -17,6 +17,7 @@ from contrapose.config import build
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.losses.head import HeadLoss
 from contrapose.methods.gather import share
+from contrapose.methods.health import spread
 from contrapose.methods.outputs import Outputs
 from contrapose.methods.score import LossOut, score_term
 from contrapose.methods.temperature import Temperature
@@ -190,13 +191,16 @@ class Method(nn.Module):
         """The loss, in at least fp32. No side effect but that ``advance`` will commit these tables, those of the last call."""
         out = Outputs(tables, self._sources, batch, self.clock, self.seed)
         terms, counts, weighted = {}, {}, []
+        metrics: dict[str, Tensor] = {}
         with torch.autocast(batch.sample.device.type, enabled=False):
             for name, term in self._terms.items():
-                value, counts[name] = score_term(term, out, batch, self._shared, self.tile)
+                value, counts[name], found = score_term(term, out, batch, self._shared, self.tile)
                 terms[name] = value.detach()
+                metrics |= {f"{kind}/{name}": number for kind, number in found.items()}
                 weighted.append(self.clock.at(term.weight) * value)
+        metrics |= {f"spread/{name}": spread(rows.z) for name, rows in tables.items() if "." not in name}
         self._out = out.detached()
-        return LossOut(torch.stack(weighted).sum(), terms, counts)
+        return LossOut(torch.stack(weighted).sum(), terms, counts, metrics)
 
     def loss(self, batch: Batch) -> LossOut:
         """``score(encode(batch), batch)``."""

@@ -12,6 +12,7 @@ from contrapose.errors import ConfigError
 from contrapose.losses.head import HeadLoss
 from contrapose.losses.pair import Block, pair_loss
 from contrapose.losses.sets import SetLoss
+from contrapose.methods.health import top1
 from contrapose.methods.outputs import Outputs
 from contrapose.methods.temperature import Temperature
 from contrapose.methods.term import BoundTerm
@@ -21,20 +22,29 @@ from contrapose.types import Batch, Rows
 
 @dataclass
 class LossOut:
-    """``loss`` is a scalar with graph; ``terms`` the terms' values (detached, before their weights); ``counts`` their anchors."""
+    """``loss`` is a scalar with graph; ``terms`` the terms' values (detached, before their weights); ``counts`` their anchors.
+
+    ``metrics`` are scalars that tell of health, detached: ``top1/<term>`` and ``spread/<branch>`` (`methods.health`), and
+    ``tau/<term>`` where it is learnt or scheduled.
+    """
 
     loss: Tensor
     terms: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+Scored = tuple[Tensor, Tensor, dict[str, Tensor]]
+"""A term's value (a scalar with graph, 0 where no anchor has one), how many anchors of this rank it has, and its metrics."""
 
 
 def score_term(
     term: BoundTerm, out: Outputs, batch: Batch, shared: Mapping[str, Temperature], tile: int | None
-) -> tuple[Tensor, Tensor]:
-    """A term's value (a scalar with graph, 0 where no anchor has one), and how many anchors of this rank it has."""
+) -> Scored:
+    """What a term is worth. Raises ``ConfigError`` with the path to the term."""
     try:
         if isinstance(term.loss, HeadLoss):
-            return term.loss(out, batch), torch.tensor(len(out.query(term.query)))
+            return term.loss(out, batch), torch.tensor(len(out.query(term.query))), {}
         if isinstance(term.loss, SetLoss):
             return _set(term, out)
         return _pairs(term, out, shared, tile)
@@ -42,15 +52,15 @@ def score_term(
         raise ConfigError(error.message, error.path or term.path) from None
 
 
-def _set(term: BoundTerm, out: Outputs) -> tuple[Tensor, Tensor]:
+def _set(term: BoundTerm, out: Outputs) -> Scored:
     tables = join([out.rows(ref, "global") for ref in term.query])
     count = torch.tensor(len(tables[0]))
     if len(tables[0]) < 2:
-        return touched(tables), count * 0
-    return term.loss(*tables), count
+        return touched(tables), count * 0, {}
+    return term.loss(*tables), count, {}
 
 
-def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], tile: int | None) -> tuple[Tensor, Tensor]:
+def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], tile: int | None) -> Scored:
     scale, bias = term.scale(out.clock, shared), term.offset()
     q = out.query(term.query)
     blocks, keys, used = [], [], [q]
@@ -66,7 +76,11 @@ def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], til
     values, weights = pair_loss(blocks, plan, term.loss, scale, tile)
     # Every rank must walk the same graph, even one without an anchor or a key, or their collectives in the backward pass
     # don't meet.
-    return out.mean(values, weights, q.replicated) + touched(used), (weights > 0).sum()
+    value = out.mean(values, weights, q.replicated) + touched(used)
+    metrics = {} if isinstance(term.tau, float | int) else {"tau": 1 / torch.as_tensor(scale).detach()}
+    if term.relation.assigner is None:  # else every key is a positive, softly
+        metrics["top1"] = top1(blocks, plan)
+    return value, (weights > 0).sum(), metrics
 
 
 def touched(tables: list[Rows]) -> Tensor:

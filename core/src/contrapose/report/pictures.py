@@ -33,11 +33,11 @@ def picture_views(
     """
     if split not in parts.splits:
         raise DataError(f"the data have no split {split!r}; there is {', '.join(parts.splits)}")
-    reader, make = parts.splits[split], parts.plan.maker(parts.run.train.seed)
+    reader, make = parts.splits[split], parts.plan.maker(parts.run.train.seed, sheet=True)
     columns = _columns(list(parts.columns), make.names)
     rows, failures = [], []
-    for position in _drawn(len(reader), n, seed):
-        sample, unread = _read(reader, position)
+    for position in drawn(len(reader), n, seed):
+        sample, unread = read_sample(reader, position)
         views, failed = make(sample, epoch)
         previews = {(m, ORIGINAL): _preview(parts.modalities[m], data) for m, data in sample.data.items()}
         previews |= {_column(v.name): _preview(parts.modalities[v.modality], v.data) for v in views}
@@ -63,7 +63,7 @@ def picture_run(run: Run, embedded: Embedded, queries: int = 6, top: int = 5) ->
     features = {m: table.z.numpy() for m, table in pooled.items()}
     made.append(embedding_map(features, labels or None, folder / "embeddings.png", names, seed=embedded.seed))
     projected = embedded.tables(embedded.split, "projected")
-    positions = {int(i): p for p, i in enumerate(_ids(reader))}
+    positions = {int(i): p for p, i in enumerate(sample_ids(reader))}
     for a, b in permutations(projected, 2):
         if projected[a].z.shape[1] == projected[b].z.shape[1]:
             path = folder / f"retrieval_{a}_to_{b}.png"
@@ -88,7 +88,7 @@ def nearest(a: Table, b: Table, queries: int, top: int, seed: int = 0) -> list[t
     if not len(shared):
         return []
     gallery = b.take(np.isin(b.ids, shared))
-    asked = a.take(np.searchsorted(a.ids, shared[_drawn(len(shared), queries, seed)]))
+    asked = a.take(np.searchsorted(a.ids, shared[drawn(len(shared), queries, seed)]))
     cosines, index = (F.normalize(asked.z, dim=1) @ F.normalize(gallery.z, dim=1).T).topk(min(top, len(shared)), dim=1)
     found = [list(zip(gallery.ids[i].tolist(), c.tolist(), strict=True)) for i, c in zip(index, cosines, strict=True)]
     return list(zip(asked.ids.tolist(), found, strict=True))
@@ -109,26 +109,28 @@ def _column(view: str) -> tuple[str, str]:
     return modality, slot
 
 
-def _drawn(total: int, n: int, seed: int) -> list[int]:
+def drawn(total: int, n: int, seed: int) -> list[int]:
     """Up to ``n`` positions of ``total``, taken at random, ascending."""
-    drawn: list[int] = np.sort(np.random.default_rng(seed).permutation(total)[:n]).tolist()
-    return drawn
+    positions: list[int] = np.sort(np.random.default_rng(seed).permutation(total)[:n]).tolist()
+    return positions
 
 
-def _read(reader: Reader, position: int) -> tuple[Sample, list[tuple[str, Exception]]]:
+def read_sample(reader: Reader, position: int) -> tuple[Sample, list[tuple[str, Exception]]]:
+    """The sample at a position, and (modality, error) for what of it can't be read, where the reader tells."""
     if hasattr(reader, "read"):
         read: tuple[Sample, list[tuple[str, Exception]]] = reader.read(position)
         return read
     return reader[position], []
 
 
-def _ids(reader: Reader) -> Sequence[int]:
+def sample_ids(reader: Reader) -> Sequence[int]:
+    """The id of each position."""
     ids: Sequence[int] = reader.ids if hasattr(reader, "ids") else [reader[i].id for i in range(len(reader))]
     return ids
 
 
 def _shown(reader: Reader, position: int, modality: Any) -> Bundle | None:
-    data = _read(reader, position)[0].data.get(modality.name)
+    data = read_sample(reader, position)[0].data.get(modality.name)
     return None if data is None else _preview(modality, data)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from contrapose.errors import CheckpointError, ConfigError, did_you_mean
-from contrapose.types import Sample, View, ViewGenerator
+from contrapose.types import Batch, Sample, View, ViewGenerator
 from contrapose.views.compose import Compose, made_modality
 from contrapose.views.identity import Identity
 from contrapose.views.random import rng_for
@@ -20,12 +21,16 @@ Build = Callable[..., Any]
 
 @dataclass(frozen=True)
 class PlannedView:
-    """One call of a generator. ``names`` are the full names (``modality/slot``) of the views that it may make."""
+    """One call of a generator. ``names`` are the full names (``modality/slot``) of the views that it may make.
+
+    Where ``batched``, a loader's workers hand on the data as they are, and the generator's batched form makes the view.
+    """
 
     name: str
     names: tuple[str, ...]
     modality: str
     generator: ViewGenerator
+    batched: bool = False
 
     def make(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The generator's views under their full names; none where the sample lacks what it reads."""
@@ -73,16 +78,18 @@ class ViewPlan:
         planned: list[PlannedView] = []
         for key, node in views.items():
             modality, _, slot = key.partition(".")
-            node, count = _split_count(node, ("views", key))
+            node, count, batched = _split_options(node, ("views", key))
             generator = _build(node, modality, build, ("views", key))
             _check(generator, modality, modalities, ("views", key))
+            if batched and (not hasattr(generator, "batched") or generator.modality != modality):
+                raise ConfigError(f"{generator!r} has no batched form", ("views", key, "batched"))
             generators[key] = generator
             if slot:
                 if declared and slot not in declared:
                     raise ConfigError(f"the method has no slot {slot!r}{did_you_mean(slot, declared)}", ("views", key))
                 if count is not None:
                     raise ConfigError(f"'count' belongs to views.{modality}, not to one slot", ("views", key, "count"))
-                planned.append(_plan(f"{modality}/{slot}", modality, generator))
+                planned.append(_plan(f"{modality}/{slot}", modality, generator, batched))
                 continue
             several: tuple[str, ...] = tuple(getattr(generator, "view_names", ()))
             if count is None and several and (not declared or set(several) <= set(declared)):
@@ -94,7 +101,7 @@ class ViewPlan:
             free = [s for s in declared if s not in named] if declared and not count else range(count or 1)
             if not free:
                 raise ConfigError(f"never used: every slot of {modality} has a generator of its own", ("views", key))
-            planned += [_plan(f"{modality}/{s}", modality, generator) for s in free]
+            planned += [_plan(f"{modality}/{s}", modality, generator, batched) for s in free]
         for modality in modalities:
             if any(key.partition(".")[0] == modality for key in views):
                 continue
@@ -108,18 +115,18 @@ class ViewPlan:
         return cls(generators, planned)
 
     def make(self, sample: Sample, seed: int, epoch: int) -> list[View]:
-        """Every view of a sample; the generators' errors pass through."""
+        """Every view of a sample by the per-sample forms; the generators' errors pass through."""
         return [v for p in self.planned for v in p.make(sample, rng_for(seed, epoch, sample.id, p.name))]
 
-    def maker(self, seed: int) -> ViewMaker:
+    def maker(self, seed: int, sheet: bool = False) -> ViewMaker:
         """What the loader calls: picklable, and it outlives a sample that a generator can't handle."""
-        return ViewMaker(self, seed)
+        return ViewMaker(self, seed, sheet)
 
-    def fit(self, samples: Iterable[Sample]) -> None:
-        """Fit what needs fitting on the training split; ``samples`` is iterated once for each such generator."""
+    def fit(self, samples: Callable[[str], Iterable[Sample]]) -> None:
+        """Fit what needs fitting; ``samples(modality)`` are those of the training split that have it."""
         for generator in self.generators.values():
             if hasattr(generator, "fit"):
-                generator.fit(_Having(samples, generator.modality))
+                generator.fit(samples(generator.modality))
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Fitted state by config key: a dict of tensors, arrays and JSON values for each generator that has one."""
@@ -137,10 +144,11 @@ class ViewPlan:
 
 @dataclass(frozen=True)
 class ViewMaker:
-    """A plan with its seed."""
+    """A plan with its seed. ``sheet``: also make each batched view by its generator's per-sample form, to be looked at."""
 
     plan: ViewPlan
     seed: int
+    sheet: bool = False
 
     @property
     def names(self) -> dict[str, str]:
@@ -153,22 +161,25 @@ class ViewMaker:
         failed: list[tuple[str, str, Exception]] = []
         for p in self.plan.planned:
             try:
-                views += p.make(sample, rng_for(self.seed, epoch, sample.id, p.name))
+                if p.batched and not self.sheet:
+                    views += [View(p.name, p.modality, sample.data[m]) for m in (p.modality,) if m in sample.data]
+                else:
+                    views += p.make(sample, rng_for(self.seed, epoch, sample.id, p.name))
             except Exception as error:
                 failed.append((p.name, p.modality, error))
         broken = {modality for _, modality, _ in failed}
         return [v for v in views if v.modality not in broken] if broken else views, failed
 
-
-@dataclass(frozen=True)
-class _Having:
-    """Those samples that have a modality, as often as one iterates."""
-
-    samples: Iterable[Sample]
-    modality: str
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (s for s in self.samples if self.modality in s.data)
+    def finish(self, batch: Batch, epoch: int, number: int, rank: int = 0) -> Batch:
+        """The batch with its batched views made, on its device, by draws keyed by (seed, epoch, number, rank, view)."""
+        made = dict(batch.views)
+        for p in self.plan.planned:
+            if p.batched and len(made[p.name]):
+                draw = int(rng_for(self.seed, epoch, number, f"{p.name} of rank {rank}").integers(2**63))
+                generator = torch.Generator(batch.sample.device).manual_seed(draw)
+                data = p.generator.batched(made[p.name].data, generator)  # type: ignore[attr-defined]
+                made[p.name] = replace(made[p.name], data=data)
+        return replace(batch, views=made)
 
 
 def _expand(slots: Sequence[str] | Mapping[str, int] | None) -> list[str]:
@@ -177,13 +188,16 @@ def _expand(slots: Sequence[str] | Mapping[str, int] | None) -> list[str]:
     return list(slots or ())
 
 
-def _split_count(node: Any, path: tuple[str | int, ...]) -> tuple[Any, int | None]:
-    if not isinstance(node, Mapping) or "count" not in node:
-        return node, None
-    count = node["count"]
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+def _split_options(node: Any, path: tuple[str | int, ...]) -> tuple[Any, int | None, bool]:
+    """A node without what the plan itself reads of it: ``count`` and ``batched``."""
+    if not isinstance(node, Mapping):
+        return node, None, False
+    count, batched = node.get("count"), node.get("batched", False)
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise ConfigError(f"'count' is the number of views, a whole number from 1, not {count!r}", (*path, "count"))
-    return {k: v for k, v in node.items() if k != "count"}, count
+    if not isinstance(batched, bool):
+        raise ConfigError(f"'batched' is true or false, not {batched!r}", (*path, "batched"))
+    return {k: v for k, v in node.items() if k not in ("count", "batched")}, count, batched
 
 
 def _build(node: Any, modality: str, build: Build, path: tuple[str | int, ...]) -> ViewGenerator:
@@ -207,6 +221,6 @@ def _check(generator: ViewGenerator, modality: str, modalities: Collection[str],
         raise ConfigError(f"{generator!r} reads {read}, which the data lack{did_you_mean(read, modalities)}", path)
 
 
-def _plan(name: str, modality: str, generator: ViewGenerator) -> PlannedView:
+def _plan(name: str, modality: str, generator: ViewGenerator, batched: bool = False) -> PlannedView:
     several = tuple(getattr(generator, "view_names", ()))
-    return PlannedView(name, tuple(f"{name}_{n}" for n in several) or (name,), modality, generator)
+    return PlannedView(name, tuple(f"{name}_{n}" for n in several) or (name,), modality, generator, batched)

@@ -1,0 +1,88 @@
+"""What a config's names stand for: modalities, their samples to fit on, their evaluation views, their encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from contrapose.config import build, signature
+from contrapose.config.schema import ModalityConfig
+from contrapose.errors import ConfigError, PluginError, did_you_mean
+from contrapose.plugins import registry
+from contrapose.types import Modality, Reader, Sample
+
+
+class Samples:
+    """Those of a reader's samples that have a modality, as often as one iterates."""
+
+    def __init__(self, reader: Reader, modality: str) -> None:
+        self.reader = reader.only(modality) if hasattr(reader, "only") else reader
+        self.modality = modality
+
+    def __iter__(self) -> Iterator[Sample]:
+        samples = (self.reader[i] for i in range(len(self.reader)))
+        return (sample for sample in samples if self.modality in sample.data)
+
+
+def modality_of(node: Any) -> str | None:
+    """What a named encoder reads, as far as its offer says so."""
+    name = node.get("use") if isinstance(node, Mapping) else node
+    offers = registry().offers("encoder") if isinstance(name, str) else []
+    return next((o.spec.modality for o in offers if name in (o.name, o.spec.name)), None)
+
+
+def no_encoder(modality: str) -> ConfigError:
+    """The error that names the encoders on offer."""
+    known = ", ".join(o.name for o in registry().offers("encoder") if o.spec.modality == modality)
+    return ConfigError(f"modality {modality!r} has no encoder; add one{f': {known}' if known else ''}", ("encoders",))
+
+
+def make_modality(name: str, said: Any, path: tuple[str, ...]) -> Modality:
+    """A modality with the arguments that ``modalities`` gives it. Raises ``ConfigError`` saying what to install."""
+    try:
+        registry().find("modality", name)
+    except PluginError as e:
+        known = {o.spec.name for o in registry().offers("modality")}
+        near = did_you_mean(name, known)
+        if "did you mean" in near or "ambiguous" in str(e) or name in known:
+            raise ConfigError(str(e), path) from e
+        raise ConfigError(f"modality {name!r} is not installed: pip install contrapose-{name}", path) from e
+    arguments = said.arguments if isinstance(said, ModalityConfig) else {}
+    made: Modality = build("modality", {"use": name, **arguments}, path)
+    return made
+
+
+def fit_modality(modality: Modality, train: Reader) -> None:
+    """Fit a modality that fits on the raw cells of the training split."""
+    if not hasattr(modality, "fit"):
+        return
+    if not hasattr(train, "cells"):
+        raise ConfigError(f"{type(train).__name__} has no cells() to fit {modality.name} on; use a manifest", ("data",))
+    try:
+        modality.fit(train.cells(modality.name))
+    except ConfigError as e:
+        raise ConfigError(e.message, ("modalities", modality.name, *e.path)) from None
+
+
+def eval_view(modality: str, views: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The plugin's ``eval`` view, if any; arguments that training's views of this modality give too (a size) hold for it."""
+    name = f"{modality}/eval"
+    if not any(o.name == name for o in registry().offers("view")):
+        return None
+    known = {p.name for p in signature("view", name)}
+    said: dict[str, Any] = {}
+    for key, node in views.items():
+        if key.partition(".")[0] == modality:
+            for arguments in _arguments(node):
+                said |= {k: v for k, v in arguments.items() if k in known and k not in said}
+    return {"use": name, **said}
+
+
+def _arguments(node: Any) -> Iterator[Mapping[str, Any]]:
+    """The mappings of a view's node, composed ones too."""
+    if isinstance(node, Mapping):
+        yield node
+        yield from _arguments(node.get("use"))
+    elif isinstance(node, list):
+        for part in node:
+            yield from _arguments(part)
