@@ -1,0 +1,59 @@
+"""The empirical marginals of a table's columns, to draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Marginals:
+    """Distinct values of each column, and how many of the rows hold each; missing is a value as any other.
+
+    ``values`` (V,) and ``counts`` (V,) int64 list one column's after the other's. As the counts of each column sum to ``rows``,
+    one running sum serves all columns: ticket t of column c, uniform in [0, rows), falls to the value in whose share of the
+    running sum c * rows + t lies.
+    """
+
+    def __init__(self, values: NDArray[Any], counts: NDArray[np.int64], rows: int) -> None:
+        self.values, self.counts, self.rows = values, counts, rows
+        self._ends = np.cumsum(counts)
+        self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def of(cls, table: NDArray[Any]) -> Marginals:
+        """Those of a table (rows, columns)."""
+        found = [np.unique(column, return_counts=True) for column in table.T]
+        values = [v for v, _ in found] or [np.empty(0, table.dtype)]
+        counts = [c for _, c in found] or [np.empty(0, np.int64)]
+        return cls(np.concatenate(values), np.concatenate(counts).astype(np.int64), len(table))
+
+    def draw(self, tickets: NDArray[np.int64]) -> NDArray[Any]:
+        """Values (..., columns) for tickets (..., columns) in [0, rows)."""
+        first = np.arange(tickets.shape[-1]) * self.rows
+        return self.values[np.searchsorted(self._ends, tickets + first, side="right")]
+
+    def draw_batched(self, tickets: Tensor) -> Tensor:
+        """The same on the tickets' device, where the table stays from the first call on."""
+        device = tickets.device
+        if device not in self._on:
+            self._on[device] = torch.from_numpy(self.values).to(device), torch.from_numpy(self._ends).to(device)
+        values, ends = self._on[device]
+        first = torch.arange(tickets.shape[-1], device=device) * self.rows
+        return values[torch.searchsorted(ends, tickets + first, right=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Arrays and a number."""
+        return {"values": self.values, "counts": self.counts, "rows": self.rows}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Marginals:
+        """What ``state_dict`` gave."""
+        return cls(state["values"], state["counts"], state["rows"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_on": {}}

@@ -1,0 +1,126 @@
+"""The modality: from a row's cells to numbers and codes, to a batch, to something to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contrapose.config.messages import show
+from contrapose.errors import ConfigError, DataError, warn
+from contrapose.types import Suggestion
+from contrapose_tabular.infer import Type, infer
+from contrapose_tabular.schema import UNSEEN, Schema
+
+Row = dict[str, NDArray[Any]]
+
+
+class Tabular:
+    """Rows: ``numeric`` (F,) float32, standardised, NaN where missing, and ``categories`` (C,) int64, codes of the schema.
+
+    The schema is fitted on the training split: numbers are numeric, text and booleans categorical. A category is coded 0 where
+    the cell is blank, 1 where the training split lacks the word, and from 2 by its place among the sorted words.
+
+    Args:
+        types: columns that are meant otherwise, ``{floor: categorical}``.
+    """
+
+    name = "tabular"
+    dtype = torch.float32
+
+    def __init__(self, types: Mapping[str, Type] | None = None) -> None:
+        self.types = dict(types or {})
+        self.schema: Schema | None = None
+        self._told: set[str] = set()
+
+    def fit(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
+        """Settle the schema by the cells of the training split. Raises ``ConfigError`` as ``infer`` does."""
+        self.schema = infer(cells, self.types)
+
+    def load(self, cells: Mapping[str, Any], root: Path) -> Row:
+        """Cells by column to a row; columns that the schema lacks are ignored.
+
+        Raises ``DataError`` where a column is lacking, or holds another kind of value than in the training split. A category
+        that the training split lacks is said once a column and process.
+        """
+        schema = self._fitted()
+        for column in schema.columns:
+            if column.name not in cells:
+                raise DataError(f"the row has no column {column.name!r}, which the training split has")
+        codes = [column.code(cells[column.name]) for column in schema.categorical]
+        for column, code in zip(schema.categorical, codes, strict=True):
+            if code == UNSEEN and column.name not in self._told:
+                self._told.add(column.name)
+                warn(
+                    f"column {column.name!r}: {show(cells[column.name])} isn't in the training split; such words count as unseen"
+                )
+        return {
+            "numeric": np.array([column.code(cells[column.name]) for column in schema.numeric], np.float32),
+            "categories": np.array(codes, np.int64),
+        }
+
+    def collate(self, items: Sequence[Any]) -> dict[str, Tensor]:
+        """Rows to ``numeric`` (n, F) float32 and ``categories`` (n, C) int64; F or C may be 0."""
+        return {
+            "numeric": torch.stack([torch.as_tensor(row["numeric"], dtype=torch.float32) for row in items]),
+            "categories": torch.stack([torch.as_tensor(row["categories"], dtype=torch.int64) for row in items]),
+        }
+
+    def preview(self, data: Any) -> dict[str, str]:
+        """``text/html`` and ``text/plain``: a line for each column, in the column's own units and words, – where missing."""
+        schema = self._fitted()
+        said = {
+            **{c.name: c.text(float(z)) for c, z in zip(schema.numeric, data["numeric"], strict=True)},
+            **{c.name: c.text(int(code)) for c, code in zip(schema.categorical, data["categories"], strict=True)},
+        }
+        lines = [(column.name, said[column.name] or "–") for column in schema.columns]
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in lines)
+        return {"text/html": f"<table>{rows}</table>", "text/plain": "\n".join(f"{n}: {v}" for n, v in lines)}
+
+    def facts(self) -> dict[str, Any]:
+        """``schema``, once it is fitted."""
+        return {} if self.schema is None else {"schema": self.schema}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schema as JSON values; nothing before it is fitted."""
+        return {} if self.schema is None else {"columns": self.schema.to_json()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+        self.schema = Schema.from_json(state["columns"]) if state else None
+
+    def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
+        """Columns of numbers, of booleans, and of words that come again and again; not those that count the rows.
+
+        A single one is left as it is: SCARF would leave nothing to tell the row by.
+        """
+        names = [name for name, values in columns.items() if _tells_something(name, values)]
+        views = "tabular/scarf" if len(names) > 1 else "tabular/eval"
+        return Suggestion(names, views=views, encoder="tabular/mlp") if names else None
+
+    def _fitted(self) -> Schema:
+        if self.schema is None:
+            raise ConfigError(
+                "the tabular modality isn't fitted: call fit(cells) with the training split's cells first"
+            )
+        return self.schema
+
+
+def _tells_something(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column of these values, none of them blank, surely is one to learn from."""
+    try:
+        infer({name: value} for value in values)
+    except ConfigError:  # it is empty, mixed, or of another kind
+        return False
+    distinct = set(values)
+    if isinstance(values[0], str):
+        return 2 <= len(distinct) <= len(values) // 4
+    counts_rows = len(values) > 2 and all(b - a == 1 for a, b in pairwise(values))
+    return len(distinct) > 1 and not counts_rows
