@@ -89,7 +89,7 @@ def _check_extensions(places: Mapping[str, str], modalities: Mapping[str, Modali
 def _scan(root: Path, place: str, extensions: Sequence[str]) -> dict[str, str]:
     """Path below ``root`` of each file, by its path below ``place`` without extension."""
     found: dict[str, str] = {}
-    for file in _files(root / place):
+    for file in files_below(root / place):
         if file.suffix.lower() not in extensions:
             continue
         key, below = file.with_suffix("").as_posix(), (PurePosixPath(place) / file).as_posix()
@@ -98,7 +98,9 @@ def _scan(root: Path, place: str, extensions: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _files(folder: Path) -> Iterator[PurePosixPath]:
-    for parent, _, names in os.walk(folder, followlinks=True):
+def files_below(folder: Path) -> Iterator[PurePosixPath]:
+    """The files of a folder, relative to it. What is hidden, and the pictures in a run's folder, are no data."""
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if not (f.startswith(".") or Path(parent, f, "checkpoints").is_dir())]
         below = PurePosixPath(os.path.relpath(parent, folder).replace(os.sep, "/"))
         yield from (below / name for name in names if not name.startswith("."))

@@ -42,6 +42,17 @@ def decode(data: bytes, where: str = "an image") -> NDArray[np.uint8]:
         raise DataError(f"{where}: a broken picture: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels, told by a picture's head alone; None where the bytes are no picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return image.size
+    except Exception:  # a broken file may raise anything in pillow
+        return None
+
+
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Any pillow image as uint8 RGB (H, W, 3)."""
     image = ImageOps.exif_transpose(image)

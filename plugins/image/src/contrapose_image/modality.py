@@ -15,7 +15,8 @@ from torch import Tensor
 
 from contrapose.data.cells import read_bytes
 from contrapose.errors import DataError
-from contrapose_image.decode import EXTENSIONS, decode
+from contrapose.types import Suggestion
+from contrapose_image.decode import EXTENSIONS, decode, size_of
 from contrapose_image.pixels import to_array, to_tensor
 
 
@@ -53,3 +54,28 @@ class Image:
         file = io.BytesIO()
         Picture.fromarray(to_array(data)).save(file, "PNG")
         return {"image/png": file.getvalue()}
+
+    def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
+        """The first column of picture files or of their bytes, with SimCLR's views at a size that suits the pictures."""
+        name = next((name for name, values in columns.items() if _are_pictures(values)), None)
+        if name is None:
+            return None
+        side = min((_shorter_side(value, root) for value in columns[name][:8]), default=224)
+        if side > 96 and not small:
+            return Suggestion([name], {"use": "image/simclr", "size": 224}, "image/resnet18")
+        views = {"use": "image/simclr-cifar", "size": 32 if side <= 40 else 64}
+        return Suggestion([name], views, "image/small" if small else {"use": "image/resnet18", "stem": "cifar"})
+
+
+def _are_pictures(values: Sequence[Any]) -> bool:
+    if all(isinstance(v, str) for v in values):
+        return sum(v.lower().endswith(EXTENSIONS) for v in values) > 0.9 * len(values)
+    return all(isinstance(v, bytes) and size_of(v) is not None for v in values[:8])
+
+
+def _shorter_side(cell: bytes | str, root: Path) -> int:
+    try:
+        size = size_of(read_bytes(cell, root))
+    except DataError:
+        size = None
+    return min(size) if size else 224

@@ -14,10 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from contrapose.data.cells import cell_path, read_bytes
-from contrapose.errors import DataError
+from contrapose.errors import ContraposeError, DataError
+from contrapose.types import Suggestion
 from contrapose_pointcloud.formats.mesh import Mesh, Points, sample_surface
 from contrapose_pointcloud.formats.read import EXTENSIONS, read
 from contrapose_pointcloud.picture import draw
+
+MOST_COLUMNS = 9
+"""Coordinates, colour and normal; an array of more is hardly a cloud, so `suggest` doesn't claim it."""
 
 
 class PointCloud:
@@ -72,6 +76,31 @@ class PointCloud:
         file = io.BytesIO()
         Image.fromarray(draw(np.asarray(data, dtype=np.float32)[:, :3], size=112)).save(file, "PNG")
         return {"image/png": file.getvalue()}
+
+    def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
+        """The first column of clouds or meshes, as files, bytes or arrays, with CrossPoint's views."""
+        name = next((name for name, values in columns.items() if self._are_clouds(values, root)), None)
+        if name is None:
+            return None
+        if small:
+            views = {"use": "pointcloud/crosspoint", "points": 256}
+            return Suggestion([name], views, {"use": "pointcloud/pointnet", "width": 0.5, "emb": 256})
+        return Suggestion([name], {"use": "pointcloud/crosspoint", "points": 1024}, "pointcloud/dgcnn")
+
+    def _are_clouds(self, values: Sequence[Any], root: Path) -> bool:
+        """By the files' names; where anything could be in them, and in bytes and lists, by the first."""
+        if not values:
+            return False
+        if all(isinstance(v, str) for v in values):
+            names = [v.lower() for v in values]
+            if sum(n.endswith(EXTENSIONS) for n in names) <= 0.9 * len(names):
+                return False
+            if not names[0].endswith((".npy", ".npz")):
+                return True
+        try:
+            return self.load({"": values[0]}, root).shape[1] <= MOST_COLUMNS
+        except (ContraposeError, ValueError):
+            return False
 
 
 def _checked(points: Points, where: str) -> NDArray[np.float32]:

@@ -28,6 +28,8 @@ def read_npz(data: bytes) -> NDArray[Any]:
 def read_xyz(data: bytes) -> Points:
     """Rows of numbers, x y z first, parted by blanks, commas or semicolons; ``#`` starts a comment."""
     text = data.decode("ascii").replace(",", " ").replace(";", " ")
+    if not text.strip():
+        raise ValueError("it is empty")  # numpy would warn, and give no points
     return np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
 
 
