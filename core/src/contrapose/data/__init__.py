@@ -4,7 +4,7 @@ from contrapose.data.cells import cell_path, read_bytes
 from contrapose.data.folder import FolderReader
 from contrapose.data.loader import Loader, make_loader
 from contrapose.data.manifest import ManifestReader
-from contrapose.data.open import open_reader
+from contrapose.data.open import open_other, open_reader
 from contrapose.data.sampler import EpochSampler
 from contrapose.data.split import split
 
@@ -15,6 +15,7 @@ __all__ = [
     "ManifestReader",
     "cell_path",
     "make_loader",
+    "open_other",
     "open_reader",
     "read_bytes",
     "split",

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from contrapose.data.failure import one_line, raise_if_fatal
+from contrapose.data.samples import read_sample
 from contrapose.errors import ConfigError, ContraposeError, DataError
 from contrapose.types import Batch, Modality, Reader, Sample, View, ViewBatch, tree_map
 
@@ -57,10 +58,7 @@ class ViewDataset(Dataset[Item]):
     def __getitem__(self, index: tuple[int, int]) -> Item:
         """Read the sample and make its views."""
         epoch, position = index
-        if hasattr(self.reader, "read"):
-            sample, unread = self.reader.read(position)
-        else:
-            sample, unread = self.reader[position], []
+        sample, unread = read_sample(self.reader, position)
         views, failed = self.make_views(sample, epoch)
         return Item(sample.id, sample.meta, views, [("", modality, error) for modality, error in unread] + failed)
 

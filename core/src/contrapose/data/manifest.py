@@ -35,3 +35,14 @@ class ManifestReader(TableReader):
         table = map_table(file)
         digest = table.schema.metadata[DIGEST].decode()
         super().__init__(table, modalities, columns, meta, path.parent, digest, vocabularies, file)
+
+
+def columns_there(manifest: Path, columns: Columns) -> dict[str, list[str]]:
+    """The columns of those modalities of which a manifest lacks none. Raises `DataError` where it is so of none of them."""
+    named = {m: [m] if c is None else [c] if isinstance(c, str) else list(c) for m, c in columns.items()}
+    names = set(map_table(arrow_file(manifest)).schema.names)
+    there = {m: own for m, own in named.items() if names.issuperset(own)}
+    if not there:
+        wanted = "; ".join(f"{m}: {', '.join(own)}" for m, own in named.items())
+        raise DataError(f"{manifest} has none of the run's columns ({wanted})")
+    return there

@@ -9,7 +9,7 @@ from typing import Any
 from contrapose.config import build as component
 from contrapose.data.folder import FolderReader
 from contrapose.data.formats import FORMATS
-from contrapose.data.manifest import ManifestReader
+from contrapose.data.manifest import ManifestReader, columns_there
 from contrapose.data.table import Columns
 from contrapose.errors import DataError
 from contrapose.types import Modality, Reader
@@ -46,6 +46,28 @@ def open_reader(
     if not path.exists():
         raise DataError(f"{data}: no such file or folder")
     raise DataError(f"{data}: no reader knows this kind of file; a manifest ends in {', '.join(FORMATS)}")
+
+
+def open_other(data: str | Path, modalities: Mapping[str, Modality], columns: Columns) -> Reader:
+    """Open other data than a run's own, for those of its modalities that they have.
+
+    A modality is left out where a manifest lacks one of its columns; in a folder it is looked for in the subfolder named like
+    its column where there is one, else everywhere. Raises `DataError` where there is nothing that the run could read.
+    """
+    path = Path(data)
+    if path.is_dir():
+        return FolderReader(path, modalities, _places(path, modalities, columns))
+    if path.suffix.lower() in FORMATS:
+        return ManifestReader(path, modalities, columns_there(path, columns))
+    return open_reader(data, modalities, columns)
+
+
+def _places(folder: Path, modalities: Mapping[str, Modality], columns: Columns) -> dict[str, str | None]:
+    files = {m: c for m, c in columns.items() if getattr(modalities[m], "extensions", ())}
+    if not files:
+        raise DataError(f"{folder}: {', '.join(columns)} come from no files of their own; write a manifest")
+    named = {m: m if c is None else c if isinstance(c, str) else "" for m, c in files.items()}
+    return {m: name if name and (folder / name).is_dir() else None for m, name in named.items()}
 
 
 def _claimed(uri: str) -> str | None:

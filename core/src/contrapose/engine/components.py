@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from contrapose.config import build, signature
@@ -59,7 +60,7 @@ def fit_modality(modality: Modality, train: Reader) -> None:
     if not hasattr(train, "cells"):
         raise ConfigError(f"{type(train).__name__} has no cells() to fit {modality.name} on; use a manifest", ("data",))
     try:
-        modality.fit(train.cells(modality.name))
+        modality.fit(train.cells(modality.name), getattr(train, "root", Path()))
     except ConfigError as e:
         raise ConfigError(e.message, ("modalities", modality.name, *e.path)) from None
 

@@ -29,6 +29,7 @@ from .device import accelerator_for, use_cuda
 from .embed import Embeddings, Head, embed, table
 from .fitted import load_fitted, save_fitted
 from .recipe import with_recipe
+from .summary import last_epoch, summary
 from .train import Feed, check, fit
 
 Source = str | Path | Mapping[str, Any] | Config
@@ -240,7 +241,9 @@ def _fit(
     feed = Feed(batches, len(loader), embed_train)
     with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
-    console.print(f"saved in {where}; next: contrapose evaluate {where}", highlight=False, soft_wrap=True)
+    if accelerator.is_main_process:
+        console.print(summary(last_epoch(where / "metrics.csv")))
+    console.print(f"saved in {where}; next: contrapose report {where}", highlight=False, soft_wrap=True)
 
 
 def _require_own(last: Checkpoint, parts: Parts, method: Method) -> None:

@@ -22,9 +22,10 @@ class Canvas:
         self.figure = Figure(figsize=(width, height), facecolor="white")
         FigureCanvasAgg(self.figure)  # no display, no global state
 
-    def cell(self, x: float, y: float, size: float) -> Axes:
-        """Square axes with their lower left corner at ``x``, ``y``."""
-        return self.figure.add_axes((x / self.width, y / self.height, size / self.width, size / self.height))
+    def cell(self, x: float, y: float, size: float, height: float | None = None) -> Axes:
+        """Axes with their lower left corner at ``x``, ``y``; square unless ``height`` is given."""
+        tall = size if height is None else height
+        return self.figure.add_axes((x / self.width, y / self.height, size / self.width, tall / self.height))
 
     def words(self, x: float, y: float, text: str, size: float, colour: str = INK, weight: str = "normal") -> None:
         """Text whose left middle is at ``x``, ``y``; dollar signs are no formulas."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from contrapose.data.cache import arrow_file
 from contrapose.data.formats import FORMATS
-from contrapose.data.manifest import ManifestReader
+from contrapose.data.manifest import ManifestReader, columns_there
 from contrapose.data.table import map_table
 from contrapose.errors import DataError
 
@@ -48,11 +48,7 @@ def write_embeddings(
     if not data.exists():
         raise DataError(f"{data}: no such file")
     table = map_table(arrow_file(data))
-    columns = {m: [m] if c is None else [c] if isinstance(c, str) else list(c) for m, c in run.parts.columns.items()}
-    there = {m: names for m, names in columns.items() if set(names) <= set(table.schema.names)}
-    if not there:
-        wanted = "; ".join(f"{m}: {', '.join(names)}" for m, names in columns.items())
-        raise DataError(f"{data} has none of the run's columns ({wanted})")
+    there = columns_there(data, run.parts.columns)
     reader = ManifestReader(data, run.parts.modalities, there)
     made = run.embed(reader, head=head, batch_size=batch_size)
     kept = [f.name for f in table.schema if not pa.types.is_nested(f.type) and not _binary(f.type)]

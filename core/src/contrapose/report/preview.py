@@ -50,8 +50,12 @@ def as_text(bundle: Bundle) -> str:
     return "\n".join(f"{mime}\n{len(content):,} bytes" for mime, content in bundle.items())
 
 
-def draw(axes: Axes, bundle: Bundle | None, inches: float, points: float = 7.5) -> None:
-    """Fill square ``axes``, ``inches`` wide, with a preview: its PNG if it has one, else its text, cut to what fits."""
+def draw(axes: Axes, bundle: Bundle | None, inches: float, points: float = 7.5, height: float | None = None) -> None:
+    """Fill axes, ``inches`` wide, with a preview: its PNG if it has one, else its text, cut to what fits.
+
+    They are square, unless ``height`` is given.
+    """
+    tall = inches if height is None else height
     axes.set(xticks=[], yticks=[])
     axes.set_facecolor(PAPER)
     frame(axes)
@@ -63,10 +67,10 @@ def draw(axes: Axes, bundle: Bundle | None, inches: float, points: float = 7.5) 
             plt.imread(io.BytesIO(raw if isinstance(raw, bytes) else raw.encode("latin-1")), format="png"), cmap="gray"
         )
     else:
-        words = fit_text(as_text(bundle), inches, inches, points)
+        words = fit_text(as_text(bundle), inches, tall, points)
         axes.text(
             0.05,
-            0.95,
+            1 - 0.05 * inches / tall,
             words,
             transform=axes.transAxes,
             ha="left",
