@@ -10,6 +10,7 @@ from torch import nn
 
 import contrapose
 from contrapose import DataError
+from contrapose.data.cells import read_bytes
 from contrapose.plugins.decorators import mark
 
 
@@ -20,11 +21,11 @@ class Wave:
     dtype = torch.float32
 
     def load(self, cells, root):
-        text = (root / next(iter(cells.values()))).read_text()
+        cell = next(iter(cells.values()))
         try:
-            return np.array([float(x) for x in text.split()], dtype=np.float32)
+            return np.array([float(x) for x in read_bytes(cell, root).split()], dtype=np.float32)
         except ValueError as e:
-            raise DataError(f"{next(iter(cells.values()))}: {e}") from e
+            raise DataError(f"{cell}: {e}") from e
 
     def collate(self, items):
         return torch.from_numpy(np.stack(items).astype(np.float32))
@@ -39,7 +40,10 @@ class Echo(Wave):
     name = "echo"
 
     def load(self, cells, root):
-        return np.asarray(next(iter(cells.values())), dtype=np.float32)
+        try:
+            return np.asarray(next(iter(cells.values())), dtype=np.float32)
+        except (TypeError, ValueError) as e:
+            raise DataError(f"an echo is a list of numbers: {e}") from e
 
 
 mark(Wave, "modality", "wave")

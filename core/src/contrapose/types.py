@@ -187,10 +187,11 @@ class Suggestion:
 class Modality(Protocol):
     """What the core asks about any modality. ``root`` is the folder that relative paths in a manifest start from.
 
-    Optional: ``extensions``, the file suffixes that it reads; ``fit(cells)`` with ``state_dict()`` and ``load_state_dict(state)``,
-    called once with the raw cells of the training split, before anything is loaded; ``facts()``, arguments that its views and
-    encoders get where they take them (a vocabulary's size, a schema); ``suggest(columns, root, small)``, a ``Suggestion`` for a
-    table of which it gets some values a column, or None, sized for a ``small`` machine or for one with a GPU.
+    Optional: ``extensions``, the file suffixes that it reads; ``fit(cells, root)`` with ``state_dict()`` and
+    ``load_state_dict(state)``, called once with the raw cells of the training split, before anything is loaded; ``facts()``,
+    arguments that its views and encoders get where they take them (a vocabulary's size, a schema);
+    ``suggest(columns, root, small)``, a ``Suggestion`` for a table of which it gets some values a column, or None, sized for a
+    ``small`` machine or for one with a GPU.
     """
 
     name: str

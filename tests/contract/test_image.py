@@ -1,0 +1,77 @@
+"""The image plugin under the contracts."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image as Picture
+
+from contrapose.testing import EncoderContract, ModalityContract, ViewContract
+
+
+def picture(width: int, height: int, kind: str = "PNG", mode: str = "RGB") -> bytes:
+    """A picture file with all hues, a slope and an edge."""
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x * 3, y * 4, (x + y) * 2], axis=2).astype(np.uint8)
+    pixels[height // 3 : height // 2, width // 3 : width // 2] = (250, 10, 60)
+    file = io.BytesIO()
+    Picture.fromarray(pixels).convert(mode).save(file, kind)
+    return file.getvalue()
+
+
+UNLIKE = [
+    {"icon": picture(40, 30)},
+    {"icon": picture(64, 64, "JPEG")},
+    {"icon": picture(33, 90, "WEBP")},
+    {"icon": picture(50, 50, mode="L")},
+    {"icon": picture(36, 36, "GIF", mode="P")},
+]
+ALIKE = [{"icon": picture(40, 40, mode=mode)} for mode in ("RGB", "L", "P")]
+SMALL = {"use": "image/eval", "size": 32}
+RECIPES: dict[str, dict[str, Any]] = {
+    f"image/{name}": {"size": 32}
+    for name in ("simclr", "simclr-cifar", "moco-v2", "byol-a", "byol-b", "crosspoint", "random-resized-crop")
+}
+STEPS: dict[str, dict[str, Any]] = {
+    f"image/{name}": {} for name in ("flip", "color-jitter", "grayscale", "blur", "solarize")
+}
+FIXED: dict[str, dict[str, Any]] = {"image/eval": {"size": 32}, "image/resize": {"size": 32}}
+ENCODERS: dict[str, dict[str, Any]] = {
+    "image/small": {"width": 8},
+    "image/resnet18": {},
+    "image/resnet34": {},
+    "image/resnet50": {},
+    "image/vit-tiny": {"size": 32, "patch": 8},
+    "image/vit-small": {"size": 32, "patch": 16},
+}
+
+
+class TestImage(ModalityContract):
+    spec = "image"
+    cells = UNLIKE
+    broken = [{"icon": picture(40, 30)[:90]}, {"icon": b""}, {"icon": "nowhere.png"}, {"icon": 3}]
+    view = SMALL
+
+
+class TestRecipes(ViewContract):
+    specs = RECIPES
+    cells = UNLIKE
+
+
+class TestSteps(ViewContract):
+    specs = STEPS
+    cells = ALIKE
+
+
+class TestFixedViews(ViewContract):
+    specs = FIXED
+    cells = UNLIKE
+    random = False
+
+
+class TestEncoders(EncoderContract):
+    specs = ENCODERS
+    cells = UNLIKE[:3]
+    view = SMALL

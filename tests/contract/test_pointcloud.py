@@ -1,0 +1,69 @@
+"""The point cloud plugin under the contracts."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from contrapose.testing import EncoderContract, ModalityContract, ViewContract
+
+OFF = b"OFF\n4 2 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n"
+
+
+def cloud(points: int, seed: int) -> bytes:
+    """An npy file of points, wide in x, high in y, off the origin."""
+    drawn = np.random.default_rng(seed).normal(size=(points, 3)) * [2, 1, 0.5] + [3, -1, 10]
+    file = io.BytesIO()
+    np.save(file, drawn.astype(np.float32))
+    return file.getvalue()
+
+
+UNLIKE = [{"cloud": cloud(200, 0)}, {"cloud": cloud(64, 1)}, {"cloud": OFF}, {"cloud": cloud(20, 2)}]
+ALIKE = [{"cloud": cloud(64, seed)} for seed in range(4)]
+SMALL = {"use": "pointcloud/eval", "points": 64}
+RECIPES: dict[str, dict[str, Any]] = {"pointcloud/crosspoint": {"points": 64}, "pointcloud/resample": {"points": 64}}
+STEPS: dict[str, dict[str, Any]] = {
+    f"pointcloud/{name}": {} for name in ("scale", "rotate", "translate", "jitter", "dropout")
+}
+ENCODERS: dict[str, dict[str, Any]] = {
+    "pointcloud/pointnet": {"width": 0.5, "emb": 32},
+    "pointcloud/dgcnn": {"k": 8, "width": 0.25, "emb": 32},
+}
+
+
+class TestPointCloud(ModalityContract):
+    spec = "pointcloud"
+    cells = UNLIKE
+    broken = [{"cloud": OFF[:30]}, {"cloud": b""}, {"cloud": cloud(9, 0)[:100]}, {"cloud": "nowhere.ply"}]
+    view = SMALL
+
+
+class TestRecipes(ViewContract):
+    specs = RECIPES
+    cells = UNLIKE
+
+
+class TestSteps(ViewContract):
+    specs = STEPS
+    cells = ALIKE
+
+
+class TestUnitSphere(ViewContract):
+    spec = "pointcloud/unit-sphere"
+    cells = ALIKE
+    random = False
+
+
+class TestEvaluationView(ViewContract):
+    spec = "pointcloud/eval"
+    arguments = {"points": 64}
+    cells = UNLIKE
+    random = False
+
+
+class TestEncoders(EncoderContract):
+    specs = ENCODERS
+    cells = UNLIKE
+    view = SMALL
