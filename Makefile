@@ -27,7 +27,7 @@ endif
 
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard core/pyproject.toml plugins/*/pyproject.toml))
 MANIFESTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
-USED_BY_DEMO := core plugins/pointcloud plugins/image
+USED_BY_DEMO := core plugins/pointcloud plugins/image plugins/text plugins/tabular
 DEMO_FILES := $(shell find $(USED_BY_DEMO) -path '*/src/*' \( -name '*.py' -o -name '*.yaml' \))
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 
@@ -39,8 +39,9 @@ help: ## list these targets
 venv: $(READY) ## make the contributor's environment: core and plugins editable, tools, reference peers
 	@$(RUN) -c 'import sys; print("contrapose: ready in", sys.prefix)'
 
-system: ## install the few system libraries that open3d needs (through apt, as root)
+system: ## install what open3d needs of the system, and the browser that tests open reports in (through apt, as root)
 	@bash .ci/system-libraries
+	@bash .ci/browser
 
 demo: $(READY_DEMO) ## pretrain on real furniture, evaluate, and draw pictures (about 10 minutes on 2 cores)
 	@$(RUN) examples/demo.py

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch.nn import functional as F
 
+from contrapose.data.samples import read_sample, sample_ids
 from contrapose.errors import DataError
 from contrapose.evaluate import Embedded, Table
 from contrapose.report.plots import embedding_map, loss_curves
@@ -113,20 +114,6 @@ def drawn(total: int, n: int, seed: int) -> list[int]:
     """Up to ``n`` positions of ``total``, taken at random, ascending."""
     positions: list[int] = np.sort(np.random.default_rng(seed).permutation(total)[:n]).tolist()
     return positions
-
-
-def read_sample(reader: Reader, position: int) -> tuple[Sample, list[tuple[str, Exception]]]:
-    """The sample at a position, and (modality, error) for what of it can't be read, where the reader tells."""
-    if hasattr(reader, "read"):
-        read: tuple[Sample, list[tuple[str, Exception]]] = reader.read(position)
-        return read
-    return reader[position], []
-
-
-def sample_ids(reader: Reader) -> Sequence[int]:
-    """The id of each position."""
-    ids: Sequence[int] = reader.ids if hasattr(reader, "ids") else [reader[i].id for i in range(len(reader))]
-    return ids
 
 
 def _shown(reader: Reader, position: int, modality: Any) -> Bundle | None:

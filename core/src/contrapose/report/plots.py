@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,31 +10,28 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from contrapose.report.canvas import COLOURS, FAINT, INK, Canvas, frame
+from contrapose.report.metrics import read_metrics
 from contrapose.report.preview import fit_text
 
 
 def loss_curves(metrics: Path, path: Path) -> Path | None:
     """The losses of ``metrics.csv`` by step, in all and by term, beside the learning rate; None if there are none."""
-    with open(metrics, newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
-    columns = table[0] if table else {}
-    names = [c for c in columns if (c == "loss" or c.startswith("loss/")) and any(row[c] for row in table)]
-    if not names:
+    table = read_metrics(metrics)
+    series = table.losses()
+    if not series:
         return None
-    if len(names) == 2:
-        names = names[:1]  # a single term is the loss
     canvas = Canvas(9, 3.6)
     figure = canvas.figure
     grid = figure.add_gridspec(1, 2, width_ratios=[3, 1], left=0.08, right=0.98, top=0.88, bottom=0.15, wspace=0.25)
     losses, rate = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
-    for colour, name in zip(_colours(len(names)), names, strict=True):
-        steps, values = _series(table, name)
+    for colour, (name, column) in zip(_colours(len(series)), series.items(), strict=True):
+        steps, values = _measured(table.steps, column)
         span = max(1, len(values) // 50)
         if span > 1:
             losses.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7)
-        label = "loss" if name == "loss" else name.removeprefix("loss/")
-        losses.plot(steps, _smooth(values, span), color=colour, label=label, linewidth=1.8 if name == "loss" else 1.2)
-    rate.plot(*_series(table, "lr"), color=INK, linewidth=1.5)
+        losses.plot(steps, _smooth(values, span), color=colour, label=name, linewidth=1.8 if name == "loss" else 1.2)
+    if "lr" in table.values:
+        rate.plot(*_measured(table.steps, table.values["lr"]), color=INK, linewidth=1.5)
     rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     for axes, name in ((losses, "loss"), (rate, "learning rate")):
         axes.set_title(name, loc="left", fontsize=10, color=INK, fontweight="bold")
@@ -46,7 +42,7 @@ def loss_curves(metrics: Path, path: Path) -> Path | None:
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")
             spine.set_color("#c9cdd4")
-    if len(names) > 1:
+    if len(series) > 1:
         losses.legend(fontsize=8, frameon=False, labelcolor=INK)
     return canvas.save(path)
 
@@ -66,11 +62,11 @@ def embedding_map(
     canvas = Canvas(max(3.6 * len(tables), 4.2), 4.6)
     figure = canvas.figure
     panels = figure.subplots(1, len(tables), squeeze=False)[0]
-    shown = _commonest(labels)
+    shown = commonest(labels)
     figure.subplots_adjust(left=0.02, right=0.98, top=0.92, bottom=0.17 if shown else 0.03, wspace=0.05)
     for axes, (modality, z) in zip(panels, tables.items(), strict=True):
         rows = np.random.default_rng(seed).permutation(len(z))[:most]
-        flat = _flatten(z[rows], seed)
+        flat = flatten(z[rows], seed)
         colours = np.array([COLOURS[-1]] * len(rows), dtype=object)
         for colour, label in zip(COLOURS, shown, strict=False):
             if labels is not None:
@@ -83,7 +79,8 @@ def embedding_map(
     return canvas.save(path)
 
 
-def _commonest(labels: Mapping[str, np.ndarray] | None) -> list[float]:
+def commonest(labels: Mapping[str, np.ndarray] | None) -> list[float]:
+    """The classes that have a colour of their own, the commonest first: all of them, or nine where there are more than ten."""
     if not labels:
         return []
     found, counts = np.unique(np.concatenate(list(labels.values())), return_counts=True)
@@ -107,7 +104,8 @@ def _legend(
         figure.legend(handles=handles, loc="lower center", ncols=columns, fontsize=8, frameon=False, labelcolor=INK)
 
 
-def _flatten(z: np.ndarray, seed: int) -> np.ndarray:
+def flatten(z: np.ndarray, seed: int) -> np.ndarray:
+    """Embeddings (n, D) in the plane (n, 2): t-SNE by cosine (van der Maaten & Hinton 2008), PCA below 10 rows."""
     from sklearn.manifold import TSNE
 
     if len(z) < 10:
@@ -118,11 +116,10 @@ def _flatten(z: np.ndarray, seed: int) -> np.ndarray:
     return TSNE(2, perplexity=perplexity, metric="cosine", init="random", random_state=seed).fit_transform(z)
 
 
-def _series(table: list[dict[str, str]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of the rows that have the column."""
-    points = [(float(row["step"]), float(row[name])) for row in table if row.get(name)]
-    steps, values = np.array(points).reshape(-1, 2).T
-    return steps, values
+def _measured(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of the rows that have one."""
+    there = ~np.isnan(values)
+    return steps[there], values[there]
 
 
 def _smooth(values: np.ndarray, span: int) -> np.ndarray:

@@ -1,0 +1,125 @@
+"""What a report is made from: what the run folder holds, and what the trained method says of the data."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contrapose.data.split import TRAIN
+from contrapose.engine import checkpoint
+from contrapose.errors import ConfigError, ContraposeError, DataError, warn
+from contrapose.evaluate import Embedded, evaluate
+from contrapose.evaluate.evaluate import embedded
+from contrapose.evaluate.evaluation import Row
+from contrapose.report.metrics import Metrics, read_metrics
+from contrapose.types import Reader
+
+if TYPE_CHECKING:
+    from contrapose.engine.run import Run
+
+
+@dataclass(frozen=True)
+class Material:
+    """A run as far as it can be read. ``absent`` says in one line why there is no ``embedded``; then ``rows`` may lack too."""
+
+    run: Run
+    metrics: Metrics
+    skipped: list[tuple[str, str, str]]
+    state: dict[str, Any] = field(default_factory=dict)
+    split: str = ""
+    rows: list[Row] = field(default_factory=list)
+    embedded: Embedded | None = None
+    absent: str = ""
+
+    @property
+    def train(self) -> Any:
+        """The config's ``train`` section."""
+        return self.run.config.run.train
+
+    @cached_property
+    def splits(self) -> dict[str, Reader]:
+        """The data by split; empty where they can't be read."""
+        try:
+            return self.run.parts.splits
+        except ContraposeError:
+            return {}
+
+    @cached_property
+    def planned(self) -> int | None:
+        """How many steps the config asks for; None where that depends on data that can't be read."""
+        if self.train.steps:
+            return int(self.train.steps)
+        return int(self.train.epochs * len(self.run.parts.train_loader())) if self.splits else None
+
+
+def gather(
+    run: Run, split: str | None, baseline: bool, seed: int, tell: Callable[[str], None] = lambda line: None
+) -> Material:
+    """Read the folder, evaluate the run where ``evaluation.json`` isn't of its last checkpoint, and embed ``split``.
+
+    ``split`` None is that of ``evaluation.json``, else ``test``, else the first but ``train``. What can't be had (a checkpoint,
+    the data) is told as a warning and left out. Raises ``ConfigError`` for a split that there isn't.
+    """
+    metrics, skipped = read_metrics(run.dir / "metrics.csv"), read_skipped(run.dir)
+    evaluated, rows = read_evaluation(run.dir)
+    wanted = split or evaluated
+    try:
+        state = checkpoint.newest(run.dir / "checkpoints", warn).state
+        part = wanted or choose(run.parts.splits)
+        run.reader(part)
+        if rows and part == evaluated:
+            tell(f"embedding the {part} split")
+            tables = embedded(run, part, seed)
+        else:
+            tell(f"evaluating on the {part} split")
+            evaluation = evaluate(run, part, baseline, seed)
+            rows, tables = evaluation.rows, evaluation.embedded
+        if not (tables.tables(part, "projected") and tables.tables(part, "pooled")):
+            raise DataError(f"nothing of the {part!r} split can be embedded")
+    except ContraposeError as error:
+        if split is not None and isinstance(error, ConfigError):
+            raise
+        absent = " ".join(str(error).split())
+        warn(f"the report lacks what needs the data and the trained encoders: {absent}")
+        return Material(run, metrics, skipped, split=evaluated or "", rows=rows, absent=absent)
+    return Material(run, metrics, skipped, state, part, rows, tables)
+
+
+def choose(splits: Mapping[str, Reader]) -> str:
+    """The split that a report is about where nobody says: ``test``, else the first that isn't trained on, else ``train``."""
+    others = [name for name in splits if name != TRAIN]
+    return "test" if "test" in others else others[0] if others else TRAIN
+
+
+def read_skipped(folder: Path) -> list[tuple[str, str, str]]:
+    """(sample, modality, reason) of what training couldn't read, over all of its processes."""
+    found: dict[tuple[str, str, str], None] = {}
+    for path in sorted(folder.glob("skipped*.csv")):
+        with open(path, newline="", encoding="utf-8") as file:
+            found |= dict.fromkeys((r["sample"], r["modality"], r["reason"]) for r in csv.DictReader(file))
+    return list(found)
+
+
+def read_evaluation(folder: Path) -> tuple[str | None, list[Row]]:
+    """The split of ``evaluation.json`` and its rows, none where it is older than a checkpoint."""
+    path = folder / "evaluation.json"
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        rows = [_row(row) for row in tree["rows"]]
+        split: str = tree["split"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, []
+    newest = max((f.stat().st_mtime for f in folder.glob("checkpoints/step-*/state.json")), default=0.0)
+    return split, rows if path.stat().st_mtime >= newest else []
+
+
+def _row(saved: dict[str, Any]) -> Row:
+    """A row of the file, in which what wasn't finite is null."""
+    kept: dict[str, Any] = {k: None if isinstance(v, list) and None in v else v for k, v in saved.items()}
+    kept["value"] = float("nan") if kept["value"] is None else kept["value"]
+    return Row(**kept)
