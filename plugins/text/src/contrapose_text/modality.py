@@ -1,0 +1,162 @@
+"""The modality: from a table's cells to a text, to token ids, to words that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from contrapose.data.cells import read_bytes
+from contrapose.errors import CheckpointError, ConfigError, DataError
+from contrapose.types import Suggestion
+from contrapose_text.suggest import suggest
+from contrapose_text.tokenizer import SMALLEST, TRAINED, fixed, load, pad_of, train
+
+Vocabulary = Annotated[int, Field(ge=SMALLEST)]
+Length = Annotated[int, Field(ge=4)]
+
+_LONGEST_TOKEN = 32
+"""Characters a token that are looked at: tokenizers read a whole text before they cut it, and a file may be a book."""
+
+
+class Text:
+    """Texts: str as loaded and as views return them, token ids and a mask once collated.
+
+    The tokenizer is trained on the training split's texts (byte-level BPE, lower-cased) unless one is given, and saved with
+    the run either way. A text of more than ``max_length`` tokens is cut.
+
+    Args:
+        tokenizer: a tokenizer.json, a folder that transformers saved, or a name on the Hugging Face hub where the machine is
+            online. A pretrained encoder needs its own: give both the same path.
+        vocabulary: tokens of a trained tokenizer, at most; a small corpus gives fewer.
+        max_length: tokens of a text, at most, its marks ([CLS]) counted in.
+    """
+
+    name = "text"
+    dtype = torch.int64
+    extensions = (".txt",)
+
+    def __init__(self, tokenizer: str | None = None, vocabulary: Vocabulary = 8000, max_length: Length = 64) -> None:
+        self.source = tokenizer
+        self.vocabulary = vocabulary
+        self.max_length = max_length
+        self._tokenizer: Tokenizer | None = None
+
+    def load(self, cells: Mapping[str, Any], root: Path) -> str:
+        """Text, UTF-8 bytes, or a path below ``root`` that ends in .txt; several columns make one text, a line for each.
+
+        Raises ``DataError`` for what isn't text, isn't UTF-8, or has no word.
+        """
+        parts = [_text(cell, column, root) for column, cell in cells.items() if cell is not None]
+        text = "\n".join(part for part in parts if part)
+        if not text:
+            raise DataError(f"empty text in {', '.join(_where(cell, column) for column, cell in cells.items())}")
+        return text
+
+    def fit(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
+        """Load the tokenizer that was given, or train one on every text that can be read.
+
+        Raises ``ConfigError`` for a tokenizer that can't be had, ``DataError`` where there is no text.
+        """
+        if self.source is not None:
+            self._tokenizer = fixed(load(self.source), self.max_length)
+            return
+        texts = _Texts(self, cells, root)
+        tokenizer = train(texts, self.vocabulary)
+        if not texts.count:
+            raise DataError(f"there is no text to train a tokenizer on: {texts.reason or 'every cell is blank'}")
+        self._tokenizer = fixed(tokenizer, self.max_length)
+
+    def state_dict(self) -> dict[str, Any]:
+        """``{"tokenizer": its JSON}``."""
+        return {"tokenizer": self._fitted().to_str()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave. Raises ``CheckpointError``."""
+        try:
+            self._tokenizer = fixed(Tokenizer.from_str(state["tokenizer"]), self.max_length)
+        except Exception as error:  # the library raises nothing narrower
+            raise CheckpointError(f"the run's tokenizer can't be read: {error}") from error
+
+    def facts(self) -> dict[str, Any]:
+        """``vocabulary``: the largest id plus 1; ``pad``: the id that fills rows; ``max_length``; ``tokenizer``: whence it is."""
+        tokenizer = self._fitted()
+        return {
+            "vocabulary": max(tokenizer.get_vocab().values()) + 1,
+            "pad": pad_of(tokenizer),
+            "max_length": self.max_length,
+            "tokenizer": self.source or TRAINED,
+        }
+
+    def collate(self, items: Sequence[str]) -> dict[str, Tensor]:
+        """``ids`` int64 and ``mask`` bool, both (n, ``max_length``), filled up on the right.
+
+        All batches have one width, so that all views of a batch go through an encoder together, as BatchNorm in a head would
+        have it; our encoders leave out the columns that nobody needs.
+        """
+        found = self._fitted().encode_batch([item[: _LONGEST_TOKEN * self.max_length] for item in items])
+        mask = torch.tensor([encoding.attention_mask for encoding in found], dtype=torch.bool)
+        mask[:, 0] = True  # a text of which a given tokenizer knows nothing is one token, the pad
+        return {"ids": torch.tensor([encoding.ids for encoding in found]), "mask": mask}
+
+    def preview(self, data: str) -> dict[str, str]:
+        """``text/plain``: the text itself."""
+        return {"text/plain": data}
+
+    def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
+        """The columns that hold free text, SimCSE's view of it, and a transformer sized for the machine."""
+        return suggest(columns, self.extensions, small)
+
+    def _fitted(self) -> Tokenizer:
+        if self._tokenizer is None:
+            if self.source is None:
+                raise ConfigError("text has no tokenizer yet: fit it on texts, or give one (tokenizer)")
+            self._tokenizer = fixed(load(self.source), self.max_length)
+        return self._tokenizer
+
+
+class _Texts:
+    """The texts that can be read, how many there were, and why the first of the others couldn't."""
+
+    def __init__(self, modality: Text, cells: Iterable[Mapping[str, Any]], root: Path) -> None:
+        self.modality, self.cells, self.root = modality, cells, root
+        self.count, self.reason = 0, ""
+
+    def __iter__(self) -> Iterator[str]:
+        for cells in self.cells:
+            try:
+                text = self.modality.load(cells, self.root)
+            except DataError as error:
+                self.reason = self.reason or str(error)
+                continue
+            self.count += 1
+            yield text
+
+
+def _where(cell: Any, column: str) -> str:
+    """What a message calls a cell: its file, or else its column."""
+    return cell if _is_file(cell) else column
+
+
+def _is_file(cell: Any) -> bool:
+    return isinstance(cell, str) and "\n" not in cell and cell.lower().endswith(Text.extensions)
+
+
+def _text(cell: Any, column: str, root: Path) -> str:
+    where = _where(cell, column)
+    found = read_bytes(cell, root) if _is_file(cell) else cell
+    try:
+        if isinstance(found, bytes):
+            return found.decode("utf-8").removeprefix("\ufeff").strip()
+        if isinstance(found, str):
+            found.encode("utf-8")  # half a surrogate pair, as cut JSON gives it, is no character
+            return found.strip()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        unit = "byte" if isinstance(found, bytes) else "character"
+        raise DataError(f"{where}: not UTF-8 at {unit} {error.start}; save it as UTF-8") from None
+    raise DataError(f"{where}: {found!r:.40} is no text but a {type(found).__name__}")

@@ -1,0 +1,41 @@
+"""From the hidden states of a text's tokens to one vector, whatever fills up the row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Pooling = Literal["cls", "mean", "max", "first-last"]
+
+
+def pool(last: Tensor, mask: Tensor, how: Pooling, first: Tensor | None = None) -> Tensor:
+    """Pool the hidden states of the ``last`` layer (n, L, D) where ``mask`` (n, L) bool is true, to (n, D).
+
+    ``cls`` is the first token, ``mean`` and ``max`` are over the tokens, ``first-last`` is the mean over the tokens of the
+    ``first`` and the last layer's mean (SimCSE, Gao et al., 2021, section 3).
+    """
+    if how == "cls":
+        return last[:, 0]
+    outside = ~mask[:, :, None]
+    if how == "max":
+        return last.masked_fill(outside, -torch.inf).amax(dim=1)
+    if how == "first-last":
+        assert first is not None
+        last = (first + last) / 2
+    return last.masked_fill(outside, 0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+def by_length(mask: Tensor) -> list[tuple[Tensor, int]]:
+    """The rows of ``mask`` (n, L) bool in groups of like length: (rows int64, columns that hold all of their tokens).
+
+    Columns are powers of two from 4 on, or L. Most of a batch of short texts is filling, and this leaves it out.
+    """
+    length = mask.shape[1]
+    places = torch.arange(1, length + 1, device=mask.device)
+    columns = [min(max(4, 1 << (last - 1).bit_length()), length) for last in (mask * places).amax(dim=1).tolist()]
+    rows: dict[int, list[int]] = {}
+    for row, width in enumerate(columns):
+        rows.setdefault(width, []).append(row)
+    return [(torch.tensor(rows[width], device=mask.device), width) for width in sorted(rows)]
