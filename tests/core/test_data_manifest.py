@@ -319,3 +319,29 @@ print(len(r), opened, each, rss() - before)
     assert opened < 1.0
     assert each < 1e-3
     assert grown < 40
+
+
+def test_text_that_is_not_utf8_is_one_row_the_worse_and_a_label_of_it_one_line(tmp_path):
+    raw = pa.array([b"fine", b"\xff\xfe"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    pq.write_table(pa.table({"pulse": text, "room": text}), tmp_path / "t.parquet")
+
+    class Words:
+        name, dtype = "pulse", None
+
+        def load(self, cells, root):
+            if isinstance(cells["pulse"], bytes):
+                raise DataError("not UTF-8")
+            return cells["pulse"]
+
+    reader = ManifestReader(tmp_path / "t.parquet", {"pulse": Words()}, {"pulse": "pulse"})
+    assert reader.read(0)[0].data == {"pulse": "fine"}
+    sample, failed = reader.read(1)
+    assert sample.data == {}
+    assert [(m, str(e)) for m, e in failed] == [("pulse", "not UTF-8")]
+    assert list(reader.cells("pulse")) == [{"pulse": "fine"}, {"pulse": b"\xff\xfe"}]
+    with pytest.raises(ConfigError, match=r"'room': it holds text that isn't UTF-8 \(b'\\xff\\xfe'\)"):
+        ManifestReader(tmp_path / "t.parquet", {"pulse": Words()}, {"pulse": "pulse"}, meta={"label": "room"})
+    (tmp_path / "t.jsonl").write_text('{"pulse": "\\ud83d"}\n')
+    with pytest.raises(DataError, match="lines up to 1 hold half a character"):
+        ManifestReader(tmp_path / "t.jsonl", {"pulse": Words()}, {"pulse": "pulse"})

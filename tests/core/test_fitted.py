@@ -27,7 +27,7 @@ class Gauge:
     def __init__(self, factor: float = 1.0) -> None:
         self.factor, self.largest, self.fits = factor, 0.0, 0
 
-    def fit(self, cells) -> None:
+    def fit(self, cells, root) -> None:
         self.fits += 1
         self.largest = max(v for row in cells for v in row.values() if v is not None)
 

@@ -17,10 +17,10 @@ from tests.end_to_end.waves import write_project
 
 import contrapose as cp
 from contrapose.cli import main
+from contrapose.engine.metrics import read_metrics
 from contrapose.errors import ContraposeWarning
 from contrapose.plugins import configure
 from contrapose.report.html import SCRIPTS, as_json, write_report
-from contrapose.report.metrics import read_metrics
 from contrapose.report.page.curves import MOST, curves
 from contrapose.report.page.health import checks
 from contrapose.report.page.markup import Html, counted, number, tag

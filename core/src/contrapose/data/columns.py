@@ -37,7 +37,10 @@ def encode(column: pa.ChunkedArray, vocabulary: Sequence[str] | None = None) -> 
     values = column.cast(pa.large_string())
     words = list(vocabulary or ())
     known = set(words)
-    words += sorted(v for v in pc.unique(values).to_pylist() if v is not None and v not in known)
+    try:
+        words += sorted(v for v in pc.unique(values).to_pylist() if v is not None and v not in known)
+    except UnicodeDecodeError as error:
+        raise DataError(f"it holds text that isn't UTF-8 ({error.object!r:.40}); save it as UTF-8") from None
     codes = pc.index_in(values, value_set=pa.array(words, pa.large_string()))
     return _numpy(codes, pa.int64(), -1), words
 

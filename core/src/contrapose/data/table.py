@@ -178,7 +178,10 @@ class TableReader:
         cell = chunks[chunk][row - self._starts[chunk]]
         if isinstance(cell, (pa.ListScalar, pa.FixedSizeListScalar)) and cell.is_valid and _numeric(cell.values.type):
             return cell.values.to_numpy(zero_copy_only=False)
-        return cell.as_py()
+        try:
+            return cell.as_py()
+        except UnicodeDecodeError:  # text that isn't UTF-8 goes on as its bytes, for the modality to refuse or read
+            return cell.as_buffer().to_pybytes()
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_chunks": {}}
