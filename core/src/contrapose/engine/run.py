@@ -28,8 +28,9 @@ from .checkpoint import Checkpoint
 from .device import accelerator_for, use_cuda
 from .embed import Embeddings, Head, embed, table
 from .fitted import load_fitted, save_fitted
+from .metrics import read_metrics
 from .recipe import with_recipe
-from .summary import last_epoch, summary
+from .summary import summary
 from .train import Feed, check, fit
 
 Source = str | Path | Mapping[str, Any] | Config
@@ -242,7 +243,7 @@ def _fit(
     with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
     if accelerator.is_main_process:
-        console.print(summary(last_epoch(where / "metrics.csv")))
+        console.print(summary(read_metrics(where / "metrics.csv")))
     console.print(f"saved in {where}; next: contrapose report {where}", highlight=False, soft_wrap=True)
 
 

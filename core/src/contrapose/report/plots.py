@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from contrapose.engine.metrics import read_metrics
 from contrapose.report.canvas import COLOURS, FAINT, INK, Canvas, frame
-from contrapose.report.metrics import read_metrics
 from contrapose.report.preview import fit_text
 
 

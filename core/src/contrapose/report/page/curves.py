@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from contrapose.report.metrics import Metrics
+from contrapose.engine.metrics import Metrics
 
 MOST = 400
 """Points of a curve; where a run has more steps, each is the mean of some, with their range behind it."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contrapose.engine.metrics import Metrics
 from contrapose.evaluate import Row
-from contrapose.report.metrics import Metrics
 from contrapose.report.page.markup import Html, counted, number, tag
 from contrapose.report.page.material import Material
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from contrapose.data.split import TRAIN
 from contrapose.engine import checkpoint
+from contrapose.engine.metrics import Metrics, read_metrics
 from contrapose.errors import ConfigError, ContraposeError, DataError, warn
 from contrapose.evaluate import Embedded, evaluate
 from contrapose.evaluate.evaluate import embedded
 from contrapose.evaluate.evaluation import Row
-from contrapose.report.metrics import Metrics, read_metrics
 from contrapose.types import Reader
 
 if TYPE_CHECKING:
