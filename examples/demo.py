@@ -1,4 +1,4 @@
-"""Point clouds and pictures of furniture in one space: views, training, evaluation, pictures.
+"""Clouds, pictures, names and measures of furniture in one space: views, training, evaluation, search, report.
 
 python examples/demo.py                      # one seed: what `make demo` runs
 python examples/demo.py --seeds 0 1 2 --write   # the figures of the README (docs/figures/furniture.json)
@@ -16,23 +16,19 @@ from pathlib import Path
 
 from figures import FIGURES, write
 from rich.console import Console
+from rich.table import Table
 
 import contrapose as cp
 from contrapose.engine.build import Parts
-from contrapose.evaluate import Evaluation, evaluate
+from contrapose.evaluate import Evaluation, Row, evaluate
+from contrapose.evaluate.search import search
+from contrapose.report.html import write_report
 from contrapose.report.pictures import picture_run, picture_views
+from contrapose.report.search import search_sheet, things_found
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "furniture.yaml"
-SHOWN = [
-    ("R@1", "pointcloud → image"),
-    ("R@10", "pointcloud → image"),
-    ("R@1", "image → pointcloud"),
-    ("R@10", "image → pointcloud"),
-    ("linear SVM", "pointcloud"),
-    ("kNN", "pointcloud"),
-    ("kNN", "image"),
-]
+METRICS = ("R@1", "R@10", "kNN", "linear probe", "linear SVM")
 
 
 def one_seed(seed: int, out: Path, overrides: list[str], console: Console) -> Evaluation:
@@ -47,20 +43,58 @@ def one_seed(seed: int, out: Path, overrides: list[str], console: Console) -> Ev
     return evaluation
 
 
-def summary(evaluations: list[Evaluation]) -> dict[str, dict[str, object]]:
+def summary(evaluations: list[Evaluation]) -> list[dict[str, object]]:
     """Mean and spread over seeds of the figures that the README shows."""
-    table = {}
-    for metric, of in SHOWN:
-        rows = [e.row(metric, of) for e in evaluations]
+    table: list[dict[str, object]] = []
+    for first in (row for row in evaluations[0].rows if row.metric in METRICS):
+        rows = [e.row(first.metric, first.of) for e in evaluations]
         values = [r.value for r in rows]
-        table[f"{metric}, {of}"] = {
-            "mean": statistics.mean(values),
-            "sd": statistics.stdev(values) if len(values) > 1 else None,
-            "chance": rows[0].chance,
-            "untrained": statistics.mean(r.untrained for r in rows if r.untrained is not None),
-            "lowest lower bound of the gain": min(r.gain_interval[0] for r in rows if r.gain_interval),
-        }
+        table.append(
+            {
+                "metric": first.metric,
+                "of": first.of,
+                "mean": statistics.mean(values),
+                "sd": statistics.stdev(values) if len(values) > 1 else None,
+                "chance": first.chance,
+                "untrained": statistics.mean(r.untrained for r in rows if r.untrained is not None),
+                "lowest lower bound of the gain": min(r.gain_interval[0] for r in rows if r.gain_interval),
+            }
+        )
     return table
+
+
+def pairs(config: cp.Config) -> list[list[str]]:
+    """The pairs of modalities that are trained together."""
+    return [list(p["pair"] if isinstance(p, dict) else p) for p in config.run.method["pairs"]]
+
+
+def retrieval(rows: list[Row]) -> Table:
+    """A table from each modality (rows) to each other (columns)."""
+    cells = {tuple(row.of.split(" → ")): f"{100 * row.value:.1f} %" for row in rows}
+    names = list(dict.fromkeys(a for a, _ in cells))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("from", *names):
+        table.add_column(name, justify="left" if name == "from" else "right")
+    for a in names:
+        table.add_row(a, *(cells.get((a, b), "") for b in names))
+    return table
+
+
+def publish(evaluations: list[Evaluation], config: cp.Config, run: Path, args: argparse.Namespace) -> None:
+    """Write the figures and pictures that the README shows."""
+    recall = next(r for r in evaluations[0].rows if r.metric == "R@10")
+    found = {
+        "command": f"python examples/demo.py --seeds {' '.join(map(str, args.seeds))} --write",
+        "seeds": args.seeds,
+        "pairs": pairs(config),
+        "gallery": recall.queries,
+        "figures": summary(evaluations),
+    }
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    FIGURES.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write()
+    for picture in (args.out / "views.png", run / "pictures/search.png"):
+        shutil.copy(picture, FIGURES.parent / picture.name)
 
 
 def main() -> None:
@@ -77,31 +111,28 @@ def main() -> None:
     console, began = Console(highlight=False), time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
     console.print("[bold]1[/] what the model will see")
-    picture_views(Parts(cp.Config.load(CONFIG, args.set)), args.out / "views.png")
+    config = cp.Config.load(CONFIG, args.set)
+    picture_views(Parts(config), args.out / "views.png")
     console.print(f"picture   {args.out / 'views.png'}", soft_wrap=True)
     console.print("[bold]2[/] training, evaluation, pictures")
     evaluations = [one_seed(seed, args.out, args.set, console) for seed in args.seeds]
+    where = args.out / f"seed-{args.seeds[0]}"
+    run = cp.load(where)
+    console.print("[bold]3[/] search and report")
+    found = search(run, "test", {"text": "wooden chair"}, k=6)
+    query, things = things_found(run, found)
+    console.print(f"picture   {search_sheet(found, query, things, where / 'pictures' / 'search.png')}", soft_wrap=True)
+    console.print(f"report    {write_report(run)}", soft_wrap=True)
     if args.write:
-        FIGURES.parent.mkdir(parents=True, exist_ok=True)
-        found = {
-            "command": f"python examples/demo.py --seeds {' '.join(map(str, args.seeds))} --write",
-            "seeds": args.seeds,
-        }
-        FIGURES.write_text(json.dumps(found | {"figures": summary(evaluations)}, indent=1, ensure_ascii=False) + "\n")
-        write()
-        for picture in ("views.png", f"seed-{args.seeds[0]}/pictures/retrieval_pointcloud_to_image.png"):
-            shutil.copy(args.out / picture, FIGURES.parent / Path(picture).name)
-        console.print(f"figures   {FIGURES}", soft_wrap=True)
-    rows = [r for e in evaluations for r in e.rows if r.metric == "R@10"]
-    console.print(
-        "\n[bold]retrieval[/] R@10: " + ", ".join(f"{r.of} {100 * r.value:.0f} %" for r in rows), soft_wrap=True
-    )
-    run = args.out / f"seed-{args.seeds[0]}"
+        publish(evaluations, config, where, args)
+    recalls = [r for r in evaluations[0].rows if r.metric == "R@10"]
+    console.print("\n[bold]retrieval[/] R@10 of the held-out pieces")
+    console.print(retrieval(recalls))
     console.print(f"\ndone in {time.monotonic() - began:.0f} s. Next:", soft_wrap=True)
     for command in (
-        f"contrapose embed {run} {CONFIG.parent / 'data/furniture/furniture.parquet'} -o embeddings.parquet",
-        "contrapose show method pointcloud/crosspoint",
-        f"contrapose train {CONFIG} --set train.epochs=160 --out runs/longer",
+        f'contrapose search {where} --query text="garden bench" -k 8 -o bench.png',
+        f"contrapose embed {where} {CONFIG.parent / 'data/furniture/furniture.parquet'} -o embeddings.parquet",
+        "contrapose init YOUR_FOLDER_OR_TABLE",
     ):
         console.print(f"  {command}", soft_wrap=True)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -49,7 +50,27 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def run(command: list[str] | str, place: Path) -> str:
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The README's plugin as pip would install it: its package beside a distribution's metadata."""
+    here = tmp_path_factory.mktemp("site")
+    package, metadata = here / "contrapose_smell", here / "contrapose_smell-0.1.dist-info"
+    package.mkdir()
+    metadata.mkdir()
+    (package / "__init__.py").touch()
+    for code in snippets("python"):
+        if code.startswith(("# smell.py", "# plugin.py")):
+            (package / code.split()[1].rstrip(":")).write_text(code)
+        elif code.startswith("# test_smell.py"):
+            (here / "test_smell.py").write_text(code)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: contrapose-smell\nVersion: 0.1\n")
+    points = tomllib.loads(snippets("toml")[0])["project"]["entry-points"]["contrapose"]
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (metadata / "entry_points.txt").write_text(f"[contrapose]\n{lines}")
+    return here
+
+
+def run(command: list[str] | str, place: Path, **environment: str) -> str:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     done = subprocess.run(
         command,
@@ -57,7 +78,7 @@ def run(command: list[str] | str, place: Path) -> str:
         shell=isinstance(command, str),
         text=True,
         capture_output=True,
-        env={"PATH": path, "OMP_NUM_THREADS": "1", "HOME": str(place)},
+        env={"PATH": path, "OMP_NUM_THREADS": "1", "HOME": str(place), **environment},
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -75,11 +96,17 @@ def test_the_figures_are_those_that_the_demo_wrote() -> None:
     shown = BETWEEN.search(TEXT)
     assert shown
     assert shown.group(0) == f"<!-- figures -->\n{render(found)}<!-- /figures -->"
-    assert found["command"].startswith("python examples/demo.py --seeds")
-    for direction in ("pointcloud → image", "image → pointcloud"):
-        row = found["figures"][f"R@10, {direction}"]
-        assert row["lowest lower bound of the gain"] > 0
-        assert row["mean"] >= 4 * row["chance"]
+    assert found["command"] == "python examples/demo.py --seeds 0 1 2 --write"
+    config = parsed((ROOT / "examples/furniture.yaml").read_text())
+    assert found["pairs"] == [p["pair"] if isinstance(p, dict) else p for p in config["method"]["pairs"]]
+    recalls = [row for row in found["figures"] if row["metric"] == "R@10"]
+    assert len(recalls) == 4 * 3
+    across = [row for row in found["figures"] if row["metric"] == "kNN" and "→" in row["of"]]
+    assert len(across) == 4 * 3
+    for row in recalls + across:
+        assert row["mean"] > max(row["chance"], row["untrained"]), row["of"]
+        assert row["lowest lower bound of the gain"] > 0, row["of"]
+    assert sum(row["mean"] for row in recalls) >= 5 * sum(row["chance"] for row in recalls)
 
 
 def test_commands(place: Path) -> None:
@@ -88,18 +115,30 @@ def test_commands(place: Path) -> None:
         for line in block.splitlines():
             if line.strip():
                 run(line, place)
-    assert (place / "views.png").stat().st_size > 10_000
+    for picture in ("views.png", "search.png"):
+        assert (place / picture).stat().st_size > 10_000
+    assert (place / "runs/furniture/report.html").stat().st_size > 100_000
     assert len(pq.read_table(place / "embeddings.parquet")) == len(
         pq.read_table(place / "examples/data/furniture/furniture.parquet")
     )
 
 
 @pytest.mark.parametrize(
-    "code", [c for c in snippets("python") if not c.startswith("# my_views.py")], ids=lambda c: c.split("\n")[-2][:20]
+    "code", [c for c in snippets("python") if not c.startswith("# ")], ids=lambda c: c.split("\n")[-2][:20]
 )
 def test_python(code: str, place: Path) -> None:
     (place / "snippet.py").write_text(code)
     run([sys.executable, "snippet.py"], place)
+
+
+def test_the_plugin_is_offered_and_passes_the_kit(plugin: Path) -> None:
+    assert "smell/nose" in run([sys.executable, "-m", "contrapose", "plugins"], plugin, PYTHONPATH=str(plugin))
+    done = run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_smell.py"],
+        plugin,
+        PYTHONPATH=str(plugin),
+    )
+    assert " passed" in done
 
 
 def test_the_view_of_ones_own_is_ten_lines_and_runs_unregistered(place: Path) -> None:

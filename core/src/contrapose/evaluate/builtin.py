@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -53,8 +53,22 @@ def geometry(embedded: Embedded) -> list[Score]:
 
 
 def nearest_neighbours(embedded: Embedded) -> list[Score]:
-    """Top-1 accuracy of weighted cosine 20-NN on the encoder's features."""
-    return _accuracies(embedded, "kNN", lambda train, labels, test: (knn(train.z, labels, test.z), ""))
+    """Top-1 accuracy of weighted cosine 20-NN: on the encoder's features, and, ``a → b``, by another modality's train rows.
+
+    The latter are compared where the loss compares them: a thing seen in ``a`` gets the class of its neighbours in ``b``.
+    """
+
+    def classify(train: Table, labels: np.ndarray, test: Table) -> tuple[np.ndarray, str]:
+        return knn(train.z, labels, test.z), ""
+
+    scores = _accuracies(embedded, "kNN", classify)
+    if not scores:
+        return []
+    train, test = (embedded.tables(split, "projected") for split in ("train", embedded.split))
+    for a, b in permutations(test, 2):
+        if b in train and train[b].z.shape[1] == test[a].z.shape[1]:
+            scores += _accuracy("kNN", f"{a} → {b}", train[b], test[a], classify)
+    return scores
 
 
 def linear_probe(embedded: Embedded) -> list[Score]:
@@ -87,26 +101,25 @@ def _pairs(embedded: Embedded) -> Iterator[tuple[str, str, Table, Table]]:
 
 
 def _accuracies(embedded: Embedded, metric: str, classify: Classifier) -> list[Score]:
-    """A score per modality whose train rows have two classes or more; chance is the train split's commonest class."""
-    scores = []
-    tables = embedded.tables("train", "pooled")
-    if all(table.labels is None for table in tables.values()):
+    """A score per modality, on the encoder's features."""
+    train, test = (embedded.tables(split, "pooled") for split in ("train", embedded.split))
+    return [s for m in train if m in test for s in _accuracy(metric, m, train[m], test[m], classify)]
+
+
+def _accuracy(metric: str, of: str, train: Table, test: Table, classify: Classifier) -> list[Score]:
+    """The score, if the train rows have two classes or more; chance is the train split's commonest class."""
+    if train.labels is None or test.labels is None:
         return []
-    for modality, train in tables.items():
-        test = embedded.tables(embedded.split, "pooled").get(modality)
-        if test is None or train.labels is None or test.labels is None:
-            continue
-        train, test = train.take(~np.isnan(train.labels)), test.take(~np.isnan(test.labels))
-        assert train.labels is not None
-        assert test.labels is not None
-        classes, counts = np.unique(train.labels, return_counts=True)
-        if len(classes) < 2 or not len(test):
-            continue
-        predicted, note = classify(train, train.labels, test)
-        unseen = int((~np.isin(test.labels, classes)).sum())
-        if unseen:
-            note = f"{note}; " * bool(note) + f"{unseen} rows of classes that train lacks count as wrong"
-        majority = float((test.labels == classes[counts.argmax()]).mean())
-        right = (predicted == test.labels).astype(float)
-        scores.append(Score(metric, modality, right, test, chance=majority, percent=True, note=note))
-    return scores
+    train, test = train.take(~np.isnan(train.labels)), test.take(~np.isnan(test.labels))
+    assert train.labels is not None
+    assert test.labels is not None
+    classes, counts = np.unique(train.labels, return_counts=True)
+    if len(classes) < 2 or not len(test):
+        return []
+    predicted, note = classify(train, train.labels, test)
+    unseen = int((~np.isin(test.labels, classes)).sum())
+    if unseen:
+        note = f"{note}; " * bool(note) + f"{unseen} rows of classes that train lacks count as wrong"
+    majority = float((test.labels == classes[counts.argmax()]).mean())
+    right = (predicted == test.labels).astype(float)
+    return [Score(metric, of, right, test, chance=majority, percent=True, note=note)]
