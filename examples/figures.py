@@ -24,6 +24,8 @@ def render(found: dict[str, Any]) -> str:
     modalities = list(dict.fromkeys(of.split(" → ")[0] for metric, of in figures if metric == "R@10"))
     recalls = [row for (metric, _), row in figures.items() if metric == "R@10"]
     across = [row for (metric, of), row in figures.items() if metric == "kNN" and "→" in of]
+    joined = [row for row in across if frozenset(row["of"].split(" → ")) in trained]
+    apart = [row for row in across if row not in joined]
     own = [figures["kNN", m] for m in modalities]
     lines = [
         f"**R@10** on the {found['gallery']} held-out pieces, from the row's modality to the column's, % (untrained network in "
@@ -32,15 +34,15 @@ def render(found: dict[str, Any]) -> str:
         *_matrix(modalities, lambda a, b: figures.get(("R@10", f"{a} → {b}")), trained),
         "",
         "**Which of 12 rooms**, by 20 nearest neighbours among the training pieces, % (untrained network in brackets; "
-        f"commonest room {_percent(own[0]['chance'])}): on the diagonal by an encoder's own features, elsewhere by the column's modality in the "
-        "shared space.",
+        f"commonest room {_percent(own[0]['chance'])}): on the diagonal by an encoder's own features, elsewhere by the "
+        "column's modality in the shared space.",
         "",
         *_matrix(modalities, lambda a, b: figures["kNN", a if a == b else f"{a} → {b}"], trained),
         "",
         "Mean ± standard deviation over "
         f"{len(found['seeds'])} seeds of `{found['command']}`. The gain over the untrained network has a lower 95 % bound (paired "
-        f"bootstrap over groups of near-duplicates, worst seed) of {_lowest(recalls)} or more in every R@10, and of "
-        f"{_lowest(across)} or more for rooms across modalities; for rooms by own features it is "
+        f"bootstrap over groups of near-duplicates, worst seed) of {_lowest(recalls)} or more in every R@10; for rooms, of "
+        f"{_lowest(joined)} or more across pairs that were trained together and {_lowest(apart)} across others; by own features, "
         f"{', '.join(f'{m} {_lowest([row])}' for m, row in zip(modalities, own, strict=True))}. {NOTE}",
     ]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for code in snippets("python"):
         if code.startswith("# my_views.py"):
             (here / "my_views.py").write_text(code)
+    (here / "my_data").mkdir()
+    for i, icon in enumerate(table["icon"].to_pylist()[:24]):
+        (here / "my_data" / f"{i}.png").write_bytes(icon)
     return here
 
 
@@ -100,24 +104,32 @@ def test_the_figures_are_those_that_the_demo_wrote() -> None:
     config = parsed((ROOT / "examples/furniture.yaml").read_text())
     assert found["pairs"] == [p["pair"] if isinstance(p, dict) else p for p in config["method"]["pairs"]]
     recalls = [row for row in found["figures"] if row["metric"] == "R@10"]
-    assert len(recalls) == 4 * 3
-    across = [row for row in found["figures"] if row["metric"] == "kNN" and "→" in row["of"]]
-    assert len(across) == 4 * 3
-    for row in recalls + across:
+    rooms = [row for row in found["figures"] if row["metric"] == "kNN" and "→" in row["of"]]
+    assert len(recalls) == len(rooms) == 4 * 3
+    for row in recalls + rooms:
         assert row["mean"] > max(row["chance"], row["untrained"]), row["of"]
+    together = {frozenset(pair) for pair in found["pairs"]}
+    for row in recalls + [row for row in rooms if frozenset(row["of"].split(" → ")) in together]:
         assert row["lowest lower bound of the gain"] > 0, row["of"]
     assert sum(row["mean"] for row in recalls) >= 5 * sum(row["chance"] for row in recalls)
 
 
 def test_commands(place: Path) -> None:
+    reports = {}
     for block in snippets("bash"):
         shutil.rmtree(place / "runs", ignore_errors=True)
-        for line in block.splitlines():
-            if line.strip():
-                run(line, place)
+        for line in filter(str.strip, block.splitlines()):
+            began = time.monotonic()
+            run(line, place)
+            print(f"{time.monotonic() - began:5.1f} s  {line}")
+            if line.startswith("contrapose init"):
+                drafted = place / "contrapose.yaml"
+                drafted.write_text(re.sub(r"epochs: \d+", "epochs: 1", drafted.read_text()))
+        reports |= {p.parent.name: p.stat().st_size for p in (place / "runs").glob("*/report.html")}
+    assert reports.keys() == {"contrapose", "furniture"}
+    assert min(reports.values()) > 50_000
     for picture in ("views.png", "search.png"):
         assert (place / picture).stat().st_size > 10_000
-    assert (place / "runs/furniture/report.html").stat().st_size > 100_000
     assert len(pq.read_table(place / "embeddings.parquet")) == len(
         pq.read_table(place / "examples/data/furniture/furniture.parquet")
     )
