@@ -14,7 +14,11 @@ README = Path(__file__).parents[3] / "plugins/tabular/README.md"
 
 
 def test_the_readmes_config_trains(tmp_path: Path) -> None:
-    things = {"width": [float(i) for i in range(16)], "height": [i % 5 for i in range(16)], "movable": [True, False] * 8}
+    things = {
+        "width": [float(i) for i in range(16)],
+        "height": [i % 5 for i in range(16)],
+        "movable": [True, False] * 8,
+    }
     pq.write_table(pa.table(things), tmp_path / "things.parquet")
     said = YAML(typ="safe", pure=True).load(README.read_text().split("```yaml\n")[1].split("```")[0])
     train = {"epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu"}

@@ -110,7 +110,9 @@ def _jsonl(path: Path) -> Stream:
         except (pa.ArrowException, TypeError) as error:
             raise DataError(f"{path}: lines up to {line} mix types in a column: {error}") from None
         except UnicodeEncodeError as error:
-            raise DataError(f"{path}: lines up to {line} hold half a character, {error.object!r:.40}: not UTF-8") from None
+            raise DataError(
+                f"{path}: lines up to {line} hold half a character, {error.object!r:.40}: not UTF-8"
+            ) from None
     return schema, (b for rows, _ in _json_rows(path) for b in pa.Table.from_pylist(rows, schema=schema).to_batches())
 
 
