@@ -62,7 +62,8 @@ format: $(READY) ## let ruff put the code into its form
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-docs: $(READY) ## check the documents: links, and the code that they show
+docs: $(READY) ## write docs/methods.md from the presets; check the documents' links, and the code that they show
+	@$(RUN) docs/methods.py
 	@$(RUN) -m pytest -q tests/core/test_documents.py
 
 bench: $(READY) ## measure against peers and floors on the CPU; writes bench-results/ and docs/benchmarks.md

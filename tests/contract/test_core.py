@@ -8,14 +8,37 @@ from typing import Any
 import numpy as np
 from tests.end_to_end import waves
 
-from contrapose.testing import EncoderContract, LossContract, ModalityContract, ViewContract
+from contrapose.testing import EncoderContract, LossContract, MixerContract, ModalityContract, ViewContract
 
 ECHOES = [{"echo": (np.cos(pitch * np.linspace(0, 6, 32)) * pitch).astype(np.float32)} for pitch in range(1, 6)]
-LOSSES: dict[str, dict[str, Any]] = {"nce": {}, "cosine": {}, "sigmoid": {}, "barlow-twins": {}, "vicreg": {}}
+LOSSES: dict[str, dict[str, Any]] = {
+    "nce": {},
+    "cosine": {},
+    "sigmoid": {},
+    "barlow-twins": {},
+    "vicreg": {},
+    "nuclear-norm": {},
+    "squared-length": {},
+}
 
 
 class TestLosses(LossContract):
     specs = LOSSES
+
+
+class TestMargin(LossContract):
+    spec = "margin"
+    term = {"similarity": "euclidean", "tau": 1.0}
+
+
+class TestMaxMargin(LossContract):
+    spec = "max-margin"
+    detaches = True
+
+
+class TestMetricLearning(LossContract):
+    spec = "metric-learning"
+    arguments = {"loss": {"use": "TripletMarginLoss", "margin": 0.5}, "same": "label"}
 
 
 class TestDecoupledLoss(LossContract):
@@ -63,6 +86,10 @@ class TestHiss(Echoes, ViewContract):
 class TestIdentity(Echoes, ViewContract):
     spec = "identity"
     random = False
+
+
+class TestMix(Echoes, MixerContract):
+    spec = "mix"
 
 
 class TestEchoNet(Echoes, EncoderContract):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from contrapose.losses.nce import NCE
 from contrapose.losses.pair import Block, PairLoss, pair_loss
 from contrapose.losses.similarity import dot, euclidean, volume
-from contrapose.losses.simple import Cosine, Sigmoid
+from contrapose.losses.simple import Cosine, Margin, Sigmoid
 from contrapose.types import Pairs, Rows
 
 LOSSES: dict[str, PairLoss] = {
@@ -29,6 +29,7 @@ LOSSES: dict[str, PairLoss] = {
     "hard, decoupled": NCE(negatives="hard", denominator="negatives"),
     "cosine": Cosine(),
     "sigmoid": Sigmoid(),
+    "margin": Margin(0.5),
 }
 
 

@@ -19,10 +19,23 @@ from tests.algebra import CASES, CROPS, HEAD, Case, Step, batch, gradients, pres
 COUNT, FIRST = 9, 4  # rank 0 has 4 of the 9 samples, rank 1 the others
 MISSING = {
     "even": {},
-    "holes": {"video": (1, 5), "flat": (0, 7)},
-    "one rank has none": {"video": (0, 1, 2, 3), "flat": (4, 5, 6, 7, 8)},
+    "holes": {"video": (1, 5), "flat": (0, 7), "flow": (2, 8)},
+    "one rank has none": {"video": (0, 1, 2, 3), "flat": (4, 5, 6, 7, 8), "flow": (0, 1, 2, 3)},
 }
-CROSSED = ("clip", "siglip", "gram", "crosspoint", "near in time")
+CROSSED = (
+    "clip",
+    "siglip",
+    "gram",
+    "crosspoint",
+    "cmc",
+    "hub",
+    "m5product",
+    "symile",
+    "symile-all",
+    "near in time",
+    "cmc-bank",
+    "coclr",
+)
 
 
 def _swav_first() -> dict[str, Any]:
@@ -63,7 +76,7 @@ def run(case: Case, how: str, part: slice) -> tuple[dict[str, torch.Tensor], tor
         here = torch.arange(COUNT)[part]
         mine = batch(case.views, COUNT, seed, MISSING[how]).take(here)
         for view in mine.views.values():
-            if len(view):
+            if len(view) and "time" not in mine.meta:
                 view.meta["time"] = mine.sample[view.index].double() * 20
         out = method.loss(mine)
         grads = gradients(method, out.loss)

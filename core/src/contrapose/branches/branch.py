@@ -24,6 +24,8 @@ class Branch:
         weights: ``online`` is trained; ``ema`` the running mean of ``of``'s; ``frozen`` stays as it was.
         momentum: of ``ema``, may be a schedule.
         grad: False stops the gradient at this branch's output.
+        fold: a row is made of so many views of a sample, projected one by one and then side by side, in the views' order, before
+            the predictor (PIRL's jigsaw of 9 patches).
         together: views of one modality and shape go through the encoder in one batch, and share BatchNorm's statistics;
             False gives each view a forward pass of its own.
     """
@@ -37,6 +39,7 @@ class Branch:
     weights: Literal["online", "ema", "frozen"] = "online"
     momentum: float | dict[str, Any] = 0.99
     grad: bool = True
+    fold: int | None = None
     together: bool = True
 
     def __post_init__(self) -> None:
@@ -44,6 +47,8 @@ class Branch:
             check_schedule(self.momentum, ("momentum",))
         elif not 0 <= self.momentum <= 1:
             raise ConfigError(f"a momentum lies between 0 and 1, not {self.momentum}", ("momentum",))
+        if self.fold is not None and self.fold < 2:
+            raise ConfigError(f"folds at least 2 views into one row, not {self.fold}", ("fold",))
         object.__setattr__(self, "views", (self.views,) if isinstance(self.views, str) else tuple(self.views))
         if self.weights == "ema" and self.of is None:
             raise ConfigError("a branch of weights: ema follows another: name it with of:", ("weights",))

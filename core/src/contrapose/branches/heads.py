@@ -22,6 +22,7 @@ class MLP(nn.Module):
         norm: ``batch`` normalisation before each ReLU, or ``none`` (MoCo v2, DINO).
         last: normalisation of the output: ``none``, ``batch``, or ``plain`` without a learnt scale and shift (SimSiam).
         activation: ``relu`` or ``gelu`` (DINO).
+        bias: of the last layer, where no normalisation follows it; a layer before a BatchNorm has none.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class MLP(nn.Module):
         norm: Literal["batch", "none"] = "batch",
         last: Literal["none", "batch", "plain"] = "none",
         activation: Literal["relu", "gelu"] = "relu",
+        bias: bool = True,
     ) -> None:
         super().__init__()
         widths = [dim, *[hidden or dim] * (layers - 1), out]
@@ -40,7 +42,7 @@ class MLP(nn.Module):
         for n, (a, b) in enumerate(pairwise(widths)):
             inner = n < layers - 1
             normed = norm == "batch" if inner else last != "none"
-            parts.append(nn.Linear(a, b, bias=not normed))
+            parts.append(nn.Linear(a, b, bias=not normed and (inner or bias)))
             if normed:
                 parts.append(nn.BatchNorm1d(b, affine=inner or last == "batch"))
             if inner:
@@ -56,8 +58,8 @@ class MLP(nn.Module):
 class Linear(MLP):
     """One linear layer."""
 
-    def __init__(self, dim: int, out: int = 128) -> None:
-        super().__init__(dim, out, layers=1)
+    def __init__(self, dim: int, out: int = 128, bias: bool = True) -> None:
+        super().__init__(dim, out, layers=1, bias=bias)
 
 
 class Slice(nn.Module):

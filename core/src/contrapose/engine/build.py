@@ -106,7 +106,8 @@ class Parts:
     @cached_property
     def plan(self) -> ViewPlan:
         """The views that training makes."""
-        plan = ViewPlan.from_config(self.run.views, self.recipe.get("slots"), self._view, list(self.columns))
+        slots, own = self.recipe.get("slots"), self.recipe.get("views")
+        plan = ViewPlan.from_config(self.run.views, slots, self._view, list(self.columns), own)
         self._fit(plan, "views")
         return plan
 

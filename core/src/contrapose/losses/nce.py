@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrapose.losses.pair import PairLoss, Part
+from contrapose.losses.pair import EXACT, PairLoss, Part
 from contrapose.types import Pairs
 
 
@@ -26,7 +26,8 @@ class NCE(PairLoss):
             (decoupled contrastive learning, Yeh et al. 2022); ``own`` contrasts each positive with itself and the negatives,
             never with the anchor's other positives.
         positives: ``out`` averages the log-probabilities (SupCon's L_out, Khosla et al. 2020, eq. 2), ``in`` takes the
-            log of the average probability (L_in, eq. 3).
+            log of the average probability (L_in, eq. 3), ``sum`` that of their whole probability (MIL-NCE, Miech et al. 2020,
+            eq. 1; CoCLR), which is L_in less the log of the number of positives.
         negatives: ``sum`` as it stands; ``debiased`` corrects the sum for the ``prior`` chance that a negative is a positive
             (Chuang et al. 2020, eq. 8); ``hard`` also weighs each negative by exp(beta s) (Robinson et al. 2021, eq. 4).
         prior: tau+ of the debiased estimators.
@@ -36,7 +37,7 @@ class NCE(PairLoss):
     def __init__(
         self,
         denominator: Literal["all", "negatives", "own"] = "all",
-        positives: Literal["out", "in"] = "out",
+        positives: Literal["out", "in", "sum"] = "out",
         negatives: Literal["sum", "debiased", "hard"] = "sum",
         prior: float = 0.1,
         beta: float = 1.0,
@@ -49,10 +50,10 @@ class NCE(PairLoss):
         """See the base class."""
         pos, den = pairs.pos, pairs.den
         if seen is not None:
-            return {"own": ("sum", F.softplus(seen["negatives"][:, None] - logits), pos)}
+            return {"own": ("sum", F.softplus(seen["negatives"][:, None] - logits, threshold=EXACT), pos)}
         attract = logits if pairs.attract is None else logits * pairs.attract[:, None]
         parts: dict[str, Part] = {"count": ("sum", None, pos), "attract": ("sum", attract, pos)}
-        if self.positives == "in":
+        if self.positives != "out":
             parts["inside"] = ("lse", attract, pos)
         if self.denominator == "all" and self.negatives == "sum":
             return parts | {"all": ("lse", logits, den)}
@@ -78,8 +79,8 @@ class NCE(PairLoss):
             return torch.where(valid, acc["own"], 0.0) / n, valid
         log_den = self._log_denominator(acc, scale, n)
         valid = valid & ~log_den.isneginf()  # NaN stays, so that a broken network is seen
-        if self.positives == "in":
-            drawn = torch.where(valid, acc["inside"], 0.0) - n.log()
+        if self.positives != "out":
+            drawn = torch.where(valid, acc["inside"], 0.0) - (n.log() if self.positives == "in" else 0.0)
         else:
             drawn = acc["attract"] / n
         return torch.where(valid, torch.where(valid, log_den, 0.0) - drawn, 0.0), valid

@@ -27,6 +27,9 @@ Without values, ``sum_k w``. The gradient flows through the values alone.
 Sum = tuple[Tensor | None, Tensor]
 """A reduction (q,) over some of the keys: the plain sum, or, after its maximum, the sum of exponentials below that."""
 
+EXACT = 40.0
+"""For ``softplus``: torch's own threshold of 20 is off by 2e-9, which float64 sees."""
+
 LOWEST = -1e30
 """Stands for the maximum of no value at all: finite, so that a difference of two never gives NaN."""
 

@@ -63,3 +63,26 @@ class VICReg(SetLoss):
             + self.variance * (spread[0] + spread[1]) / 2
             + self.covariance * (among[0] + among[1])
         )
+
+
+class NuclearNorm(SetLoss):
+    """Minus the sum of a table's singular values: over the means of each sample's unit views this is MMCR's objective.
+
+    Yerxa et al. 2023, eq. 3 with lambda 0, as the authors' code has it: one number for the batch, which grows with it.
+    """
+
+    tables = 1
+
+    def __call__(self, *tables: Rows) -> Tensor:
+        """One table of (N, D)."""
+        return -torch.linalg.matrix_norm(tables[0].z, "nuc")
+
+
+class SquaredLength(SetLoss):
+    """The mean squared length of a table's vectors: holds small what a term doesn't normalise (Sohn 2016, section 3.2.2)."""
+
+    tables = 1
+
+    def __call__(self, *tables: Rows) -> Tensor:
+        """One table of (N, D)."""
+        return tables[0].z.square().sum(-1).mean()

@@ -1,9 +1,10 @@
-"""Methods that take arguments: each returns a method as data, the very mapping that a preset's file holds."""
+"""Methods over pairs of modalities: each function returns a method as data, the very mapping that a preset's file holds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import combinations
+from typing import Any, Literal
 
 from contrapose.errors import ConfigError, did_you_mean
 
@@ -53,7 +54,7 @@ def pair_graph(
 def clip(pair: Sequence[str], tau: float = 0.07, out: int = 512) -> Data:
     """Two modalities, linear projections and one learnt temperature (CLIP, Radford et al. 2021, figure 3)."""
     data = pair_graph([pair], tau={"learn": tau}, out=out)
-    return data | {"branches": _linear(data, out)}
+    return data | {"branches": linear(data, out, bias=False)}
 
 
 def siglip(pair: Sequence[str], tau: float = 0.1, bias: float = -10.0, out: int = 512) -> Data:
@@ -69,22 +70,73 @@ def siglip(pair: Sequence[str], tau: float = 0.1, bias: float = -10.0, out: int 
         "tau": {"learn": tau, "max_scale": 1e4},
         "bias": {"learn": bias},
     }
-    return {"branches": _linear(data, out), "terms": {f"{a}~{b}": term}}
+    return {"branches": linear(data, out), "terms": {f"{a}~{b}": term}}
 
 
-def gram(anchor: str, others: Sequence[str], tau: float = 0.07, out: int = 512) -> Data:
-    """Contrast the volume that an anchor spans with its sample's other modalities, both ways (GRAM, Cicchetti et al. 2025)."""
-    data = pair_graph([[anchor, o] for o in others], out=out)
-    term = {"positives": "same(sample)", "similarity": "volume", "tau": tau, "weight": 0.5}
-    complete = " and ".join(f"has({m})" for m in (anchor, *others))
-    return {
-        "branches": _linear(data, out),
-        "sources": {"others": {"use": "stack", "of": list(others)}},
-        "terms": {
-            "anchor to others": term | {"query": anchor, "keys": ["others"], "denominator": complete},
-            "others to anchor": term | {"query": "others", "keys": [anchor], "denominator": complete},
-        },
-    }
+def hub(centre: str, others: Sequence[str] | Mapping[str, Any], tau: Any = 0.07, out: int = 512) -> Data:
+    """One modality paired with each of the others, which meet through it alone (ImageBind, Girdhar et al. 2023, eq. 1).
+
+    Args:
+        centre: the hub, ImageBind's image.
+        others: modalities, or modalities with the temperature of each: ``{audio: 0.05, text: {learn: 0.07}}``.
+        tau: of those that name none. ImageBind fixes 1/tau at 20 for audio, 5 for depth, 10 for thermal, 5 for IMU.
+        out: width of the shared space.
+    """
+    taus = dict(others) if isinstance(others, Mapping) else dict.fromkeys(others, tau)
+    pairs = [{"pair": [centre, m], "tau": t, "weight": 2.0} for m, t in taus.items()]  # both directions are added
+    data = pair_graph(pairs, out=out)
+    return data | {"branches": linear(data, out, bias=False)}
+
+
+def cmc(modalities: Sequence[str], graph: Literal["full", "core"] = "full", tau: float = 0.07, out: int = 128) -> Data:
+    """Every modality with every other, or the first with every other (CMC, Tian et al. 2020, eqs. 5 and 6).
+
+    This is the variant whose negatives are the batch's, by a softmax.
+
+    Args:
+        modalities: two or more, in ``graph="core"`` the core view first.
+        graph: ``full`` or ``core``.
+        tau: temperature.
+        out: width of the shared space.
+    """
+    pairs = [p for p in _pairs(modalities) if graph == "full" or p[0] == modalities[0]]
+    data = pair_graph([{"pair": [*p], "weight": 2.0} for p in pairs], tau=tau, out=out)  # both directions are added
+    return data | {"branches": linear(data, out)}
+
+
+def m5product(modalities: Sequence[str], tau: float = 0.07, out: int = 768) -> Data:
+    """Every pair of modalities, the positive left out of the denominator, weights learnt (SIMCL of M5Product, Dong et al. 2022).
+
+    A pair (a, b) is worth ``-log e^(s_ii / tau) / sum_(k != i) (e^(s_ik / tau) + e^(s_ki / tau))`` a sample that has both. The
+    paper learns an alignment score for each pair; its code, which would tell how that becomes a weight, isn't public: here the
+    weights are the scores' softmax times their number. Masked modelling isn't part of this.
+
+    Args:
+        modalities: two or more.
+        tau: temperature.
+        out: width of the shared space.
+    """
+    pairs = _pairs(modalities)
+    sources, terms = {}, {}
+    for a, b in pairs:
+        both = f"{a}~{b}"
+        sources[both] = {"use": "aligned", "of": [a, b]}
+        terms[both] = {
+            "query": f"{both}.0",
+            "keys": [f"{both}.1", {"rows": f"{both}.0", "query": f"{both}.1"}],
+            "positives": f"same(sample) and origin({b})",
+            "denominator": "not same(sample)",
+            "loss": {"use": "nce", "denominator": "negatives"},
+            "tau": tau,
+            "weight": {"share": "pairs"},
+        }
+    return {"branches": linear(pair_graph(pairs), out), "sources": sources, "terms": terms}
+
+
+def _pairs(modalities: Sequence[str]) -> list[tuple[str, str]]:
+    if len(set(modalities)) < 2:
+        raise ConfigError("lists two modalities or more", ("modalities",))
+    return [*combinations(modalities, 2)]
 
 
 def _edge(node: Any, path: tuple[str | int, ...]) -> Mapping[str, Any]:
@@ -112,5 +164,6 @@ def _across(a: str, b: str, alike: str) -> Data:
     }
 
 
-def _linear(data: Data, out: int) -> Data:
-    return {m: b | {"projector": {"use": "linear", "out": out}} for m, b in data["branches"].items()}
+def linear(data: Data, out: int, bias: bool = True) -> Data:
+    """The branches of a method, each with a linear projector."""
+    return {m: b | {"projector": {"use": "linear", "out": out, "bias": bias}} for m, b in data["branches"].items()}

@@ -11,6 +11,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from contrapose.branches.heads import lone, touch
+from contrapose.methods.project import Part
 from contrapose.types import Batch, Rows, ViewBatch, cat_rows, ident, tree_cat, tree_shape
 
 Taps = Mapping[str, Tensor]
@@ -43,33 +44,33 @@ def _nothing(encoder: nn.Module) -> Taps:
     return {tap: like.new_zeros(0, dim) + zero for tap, dim in dims.items()}
 
 
-def table(
-    name: str, grad: bool, batch: Batch, views: Sequence[str], z: Sequence[Tensor], present: Mapping[str, Tensor]
-) -> Rows:
+def table(name: str, grad: bool, batch: Batch, parts: Sequence[Part], present: Mapping[str, Tensor]) -> Rows:
     """One table of several views' rows, with their columns; every position of (n, P, D) is a row."""
-    rows = cat_rows([_view_rows(name, batch, view, part, present) for view, part in zip(views, z, strict=True)])
+    rows = cat_rows([_rows(name, batch, part, present) for part in parts])
     return rows if grad else rows.detach()
 
 
-def _view_rows(name: str, batch: Batch, view: str, z: Tensor, present: Mapping[str, Tensor]) -> Rows:
-    v = batch.views[view]
-    n, device = len(v), batch.sample.device
-    meta = {
-        **{c: values[v.index] for c, values in batch.meta.items()},
-        **v.meta,
-        **{f"has:{b}": has[v.index] for b, has in present.items()},
+def _rows(name: str, batch: Batch, part: Part, present: Mapping[str, Tensor]) -> Rows:
+    n, device = len(part.z), batch.sample.device
+    known = {
+        **{c: values[part.index] for c, values in batch.meta.items()},
+        **part.meta,
+        **{f"has:{b}": has[part.index] for b, has in present.items()},
+    }
+    own = {
         "origin": torch.full((n,), ident(name), device=device),
-        "sample": batch.sample[v.index],
-        "view": torch.full((n,), ident(view), device=device),
+        "sample": batch.sample[part.index],
+        "view": torch.full((n,), ident(part.view), device=device),
         "position": torch.zeros(n, dtype=torch.int64, device=device),
         "draw": torch.zeros(n, dtype=torch.int64, device=device),
     }
-    if z.ndim == 3:
-        places = z.shape[1]
-        meta = {c: repeat(values, "n ... -> (n p) ...", p=places) for c, values in meta.items()}
-        meta["position"] = repeat(torch.arange(places, device=device), "p -> (n p)", n=n)
-        z = rearrange(z, "n p d -> (n p) d")
-    return Rows(z, meta)
+    told = {c: values.flatten() for c, values in part.columns.items()}
+    if part.z.ndim == 2:
+        return Rows(part.z, {**known, **told, **own})
+    places = part.z.shape[1]
+    known, own = ({c: repeat(v, "n ... -> (n p) ...", p=places) for c, v in cs.items()} for cs in (known, own))
+    own["position"] = repeat(torch.arange(places, device=device), "p -> (n p)", n=n)
+    return Rows(rearrange(part.z, "n p d -> (n p) d"), {**known, **told, **own})
 
 
 def presence(batch: Batch, views: Sequence[str]) -> Tensor:

@@ -14,20 +14,22 @@ from contrapose.branches.named import Named
 from contrapose.branches.twin import Twin
 from contrapose.clock import Clock
 from contrapose.config import build
-from contrapose.errors import ConfigError, did_you_mean
+from contrapose.errors import ConfigError, did_you_mean, warn
 from contrapose.losses.head import HeadLoss
+from contrapose.methods.advice import advice
 from contrapose.methods.gather import share
 from contrapose.methods.health import spread
 from contrapose.methods.outputs import Outputs
 from contrapose.methods.score import LossOut, score_term
-from contrapose.methods.temperature import Temperature
+from contrapose.methods.tables import set_up, table_width
+from contrapose.methods.temperature import Temperature, learnt_shares
 from contrapose.methods.term import BoundTerm, Path, build_args, from_node
 from contrapose.methods.towers import Towers
 from contrapose.sources.base import Source
 from contrapose.sources.derived import Mean
 from contrapose.types import Batch, Rows
 
-SECTIONS = ("slots", "branches", "sources", "temperatures", "terms")
+SECTIONS = ("slots", "views", "branches", "sources", "temperatures", "terms")
 
 
 class Method(nn.Module):
@@ -50,6 +52,8 @@ class Method(nn.Module):
         sources: by name, nodes or built sources.
         temperatures: by name, learnt temperatures that several terms share.
         slots: the view slots that the method asks for, with how many views each.
+        views: view nodes of slots that the method fills itself (``{mixed: {use: mix, of: query}}``), in each modality. Whoever
+            feeds the method makes them, as the views of its slots.
         seed: of the sources' random draws.
         path: where in a config all this stands, for messages.
 
@@ -66,12 +70,14 @@ class Method(nn.Module):
         sources: Mapping[str, Any] | None = None,
         temperatures: Mapping[str, Any] | None = None,
         slots: Any = (),
+        views: Mapping[str, Any] | None = None,
         seed: int = 0,
         path: Path = ("method",),
     ) -> None:
         super().__init__()
         self.seed = seed
         self.slots: dict[str, int] = dict(slots) if isinstance(slots, Mapping) else dict.fromkeys(slots, 1)
+        self.views = dict(views or {})
         self.clock = Clock()
         made = {
             n: b if isinstance(b, Branch) else build_args(Branch, b, (*path, "branches", n))
@@ -84,17 +90,18 @@ class Method(nn.Module):
             if name in self.towers.branches or not isinstance(source, Source):
                 raise ConfigError(f"{name!r} is a branch already, or {node!r} is no source", (*path, "sources", name))
             self.sources[name] = source
-        done: list[str] = []
-        for name in self.sources:
-            self._setup(name, done, (), (*path, "sources", name))
+        set_up(self._sources, self.width, (*path, "sources"))
         self.temperatures = Named()
         for name, node in (temperatures or {}).items():
             self.temperatures[name] = build_args(Temperature, node, (*path, "temperatures", name))
         self.terms = Named()
         for name, node in terms.items():
             self.terms[name] = self._term(name, node, (*path, "terms", name))
+        self.shares = learnt_shares({n: t.weight for n, t in self._terms.items()})
         self.needed = {r.partition("/")[0] for r in self._read()} & {*self.towers.widths}
         self._out: Outputs | None = None
+        for line in advice(self):
+            warn(line)
 
     @classmethod
     def from_data(
@@ -124,24 +131,6 @@ class Method(nn.Module):
             term.loss.setup(term.query[0], self.width(term.query[0]))
         return term
 
-    def _setup(self, name: str, done: list[str], above: tuple[str, ...], path: Path) -> None:
-        """Set a source up after those that it is made of."""
-        if name in above:
-            raise ConfigError(f"sources are made of each other: {' of '.join((*above, name))}", path)
-        if name in done:
-            return
-        for ref in self._sources[name].refs:
-            of = ref.partition("/")[0].partition(".")[0]
-            if of in self.sources:
-                self._setup(of, done, (*above, name), path)
-        try:
-            for ref in self._sources[name].refs:
-                self.width(ref)
-            self._sources[name].setup(self.width, self._sources)
-        except ConfigError as e:
-            raise ConfigError(e.message, (*path, *e.path)) from None
-        done.append(name)
-
     def _read(self) -> Iterator[str]:
         """Every table that a term or a source reads."""
         for term in self._terms.values():
@@ -151,18 +140,7 @@ class Method(nn.Module):
 
     def width(self, ref: str) -> int:
         """The width of a table's vectors. Raises ``ConfigError`` where there is no such table."""
-        whole = ref.partition("/")[0]
-        if whole in self.towers.widths:
-            return self.towers.widths[whole]
-        name, _, part = whole.partition(".")
-        if name in self.sources:
-            return self._sources[name].width(self.width, part)
-        if name in self.towers.branches:
-            parts = [w.partition(".")[2] for w in self.towers.widths if w.startswith(f"{name}.")]
-            raise ConfigError(f"the branch {name!r} has no part {part!r}{did_you_mean(part, parts)}")
-        raise ConfigError(
-            f"there is no branch or source {name!r}{did_you_mean(name, [*self.towers.branches, *self.sources])}"
-        )
+        return table_width(ref, self.towers, self._sources)
 
     @property
     def encoders(self) -> Named:
@@ -197,7 +175,7 @@ class Method(nn.Module):
                 value, counts[name], found = score_term(term, out, batch, self._shared, self.tile)
                 terms[name] = value.detach()
                 metrics |= {f"{kind}/{name}": number for kind, number in found.items()}
-                weighted.append(self.clock.at(term.weight) * value)
+                weighted.append(term.weigh(self.clock, self.shares) * value)
         metrics |= {f"spread/{name}": spread(rows.z) for name, rows in tables.items() if "." not in name}
         self._out = out.detached()
         return LossOut(torch.stack(weighted).sum(), terms, counts, metrics)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from contrapose.branches.named import Named
 from contrapose.clock import Clock, check_schedule
 from contrapose.config import bind, build, check, parameters
 from contrapose.errors import ConfigError, did_you_mean
@@ -17,7 +18,7 @@ from contrapose.losses.sets import SetLoss
 from contrapose.losses.similarity import SIMILARITIES, Similarity
 from contrapose.methods.temperature import Bias, Temperature
 from contrapose.relations.predicate import Predicate, parse
-from contrapose.relations.relation import Annotator, Assigner, Relation, Weigher
+from contrapose.relations.relation import Annotator, Assigner, Relation, Weigher, Weight
 
 Path = tuple[str | int, ...]
 
@@ -50,14 +51,15 @@ class Term:
     Args:
         query: the anchors' table, or several.
         keys: tables or ``Key``; none for losses without pairs.
-        positives: a predicate, ``{predicate: weight}``, ``{assign: node, link: predicate}``, or an ``Assigner``.
+        positives: a predicate, ``{predicate: weight}``, ``{assign: node, link: predicate}``, or an ``Assigner``. A weight is a
+            number, or the name of a column of the anchors.
         denominator: a predicate or ``{predicate: weight}``.
         annotate: ``{column: node}``, columns computed on the anchors first.
         attract: node of what weighs the anchors' positive part.
         loss: node or object: a pair, set or head loss.
         tau: number, schedule, ``{learn: tau, max_scale: s}``, or the name of one of the method's temperatures.
         bias: number or ``{learn: b}``, added to the logits.
-        weight: of the term in the sum, may be a schedule.
+        weight: of the term in the sum: number, schedule, or ``{share: group}``, learnt with the other terms of that group.
         normalize: make the vectors of unit length.
         similarity: ``dot``, ``euclidean``, ``volume`` or a callable.
     """
@@ -78,7 +80,7 @@ class Term:
     def __post_init__(self) -> None:
         if not self.query:
             raise ConfigError("a term needs a query", ("query",))
-        if isinstance(self.weight, Mapping):
+        if isinstance(self.weight, Mapping) and not isinstance(self.weight.get("share"), str):
             check_schedule(self.weight, ("weight",))
 
 
@@ -133,6 +135,12 @@ class BoundTerm(nn.Module):
             return self.temperature()
         return shared[self.tau]() if isinstance(self.tau, str) else 1.0 / clock.at(self.tau)
 
+    def weigh(self, clock: Clock, shares: Named) -> Any:
+        """The term's weight now; ``shares`` are the method's learnt ones."""
+        if isinstance(self.weight, Mapping) and "share" in self.weight:
+            return shares[self.weight["share"]](self.name)
+        return clock.at(self.weight)
+
     def offset(self) -> Any:
         """The bias of the logits, or None."""
         return self.fixed_bias if self.bias is None else self.bias()
@@ -176,7 +184,7 @@ def _similarity(node: Any, path: Path) -> Similarity:
 
 
 def _relation(term: Term, path: Path) -> Relation:
-    positives: Mapping[Predicate, float] | Assigner
+    positives: Mapping[Predicate, Weight] | Assigner
     if isinstance(term.positives, Assigner):
         positives = term.positives
     elif isinstance(term.positives, Mapping) and "assign" in term.positives:
@@ -200,16 +208,16 @@ def _made(kind: Any, made: Any, path: Path) -> Any:
     return made
 
 
-def _predicates(node: Any, path: Path) -> dict[Predicate, float]:
+def _predicates(node: Any, path: Path) -> dict[Predicate, Weight]:
     items = {node: 1.0} if isinstance(node, str) else node
     if not isinstance(items, Mapping) or not items:
         raise ConfigError(f"expected a predicate, or predicates with weights; got {node!r}", path)
     found = {}
     for text, weight in items.items():
-        if check(weight, float, (*path, text)) < 0:
+        if not isinstance(weight, str) and check(weight, float, (*path, text)) < 0:
             raise ConfigError(f"a weight is at least 0, not {weight}", (*path, text))
         try:
-            found[parse(str(text))] = float(weight)
+            found[parse(str(text))] = weight if isinstance(weight, str) else float(weight)
         except ConfigError as e:
             raise ConfigError(e.message, path) from None
     return found

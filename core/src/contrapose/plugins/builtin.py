@@ -12,7 +12,15 @@ CONTRAPOSE_API = API
 @hookimpl
 def register_view_generators() -> list[Spec]:
     """Views of any modality."""
-    return [Spec("identity", "contrapose.views.identity:Identity", "the sample as it is")]
+    return [
+        Spec("identity", "contrapose.views.identity:Identity", "the sample as it is"),
+        Spec(
+            "mix",
+            "contrapose.views.mix:Mix",
+            "pairs of a batch's samples mixed",
+            paper="Kim et al. 2020, arXiv:2010.06300",
+        ),
+    ]
 
 
 @hookimpl
@@ -23,6 +31,12 @@ def register_heads() -> list[Spec]:
         Spec("linear", "contrapose.branches.heads:Linear", "one linear layer"),
         Spec(
             "slice", "contrapose.branches.heads:Slice", "the first entries", paper="Jing et al. 2022, arXiv:2110.09348"
+        ),
+        Spec(
+            "forecast",
+            "contrapose.branches.forecast:Forecast",
+            "a sequence so far predicts its next positions",
+            paper="van den Oord et al. 2018, arXiv:1807.03748",
         ),
     ]
 
@@ -57,6 +71,30 @@ def register_loss_heads() -> list[Spec]:
             paper="Bardes et al. 2022, arXiv:2105.04906",
         ),
         Spec(
+            "margin",
+            "contrapose.losses.simple:Margin",
+            "positives near, negatives beyond a margin",
+            paper="Hadsell et al. 2006, CVPR",
+        ),
+        Spec(
+            "max-margin",
+            "contrapose.losses.maxmargin:MaxMargin",
+            "each sample against the support vectors that hold it apart",
+            paper="Shah et al. 2022, arXiv:2112.11450",
+        ),
+        Spec(
+            "nuclear-norm",
+            "contrapose.losses.sets:NuclearNorm",
+            "minus the sum of a table's singular values",
+            paper="Yerxa et al. 2023, arXiv:2303.03307",
+        ),
+        Spec("squared-length", "contrapose.losses.sets:SquaredLength", "the mean squared length of a table's vectors"),
+        Spec(
+            "metric-learning",
+            "contrapose.losses.metric:MetricLearning",
+            "any loss of pytorch-metric-learning, which it needs: triplet, proxy, angular and dozens more",
+        ),
+        Spec(
             "reconstruct",
             "contrapose.losses.head:Reconstruct",
             "predict a view's values, or which of them changed",
@@ -86,6 +124,12 @@ def register_relations() -> list[Spec]:
             "contrapose.relations.annotate:Match",
             "the position of the nearest key",
             paper="Wang et al. 2021, arXiv:2011.09157",
+        ),
+        Spec(
+            "top-k",
+            "contrapose.relations.mining:TopK",
+            "the keys nearest to each sample",
+            paper="Huynh et al. 2022, arXiv:2011.11765; Han et al. 2020, arXiv:2010.09709",
         ),
         Spec(
             "von-mises",
@@ -131,7 +175,40 @@ def register_sources() -> list[Spec]:
             "hard negatives mixed for each query",
             paper="Kalantidis et al. 2020, arXiv:2010.01028",
         ),
+        Spec(
+            "bank",
+            "contrapose.sources.bank:Bank",
+            "a slowly moving entry for every sample",
+            paper="Wu et al. 2018, arXiv:1805.01978",
+        ),
+        Spec("drawn", "contrapose.sources.drawn:Drawn", "some of a table's rows, at random"),
+        Spec(
+            "extrapolated",
+            "contrapose.sources.transformed:Extrapolated",
+            "positive pairs pushed apart",
+            paper="Zhu et al. 2021, arXiv:2108.02982",
+        ),
+        Spec(
+            "interpolated",
+            "contrapose.sources.transformed:Interpolated",
+            "a table's rows mixed with each other",
+            paper="Zhu et al. 2021, arXiv:2108.02982",
+        ),
+        Spec(
+            "hardest-mixes",
+            "contrapose.sources.mixes:HardestMixes",
+            "the hardest mixes of easy negatives with others",
+            paper="Zhong et al. 2021, arXiv:2106.10731",
+        ),
         Spec("mean", "contrapose.sources.derived:Mean", "the mean of a sample's rows"),
+        Spec("aligned", "contrapose.sources.aligned:Aligned", "several tables, row for row of the same samples"),
+        Spec("union", "contrapose.sources.union:Union", "several tables as one"),
+        Spec(
+            "combinations",
+            "contrapose.sources.combinations:Combinations",
+            "products of vectors of different samples",
+            paper="Saporta et al. 2024, arXiv:2411.01053",
+        ),
         Spec("stack", "contrapose.sources.derived:Stack", "tuples of several tables' vectors"),
         Spec(
             "product",

@@ -22,7 +22,7 @@ def register_modalities() -> list[Spec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_view_generators() -> list[Spec]:  # type: ignore[empty-body]
-    """View generators: functions decorated with ``@contrapose.view``, or factories of ``types.ViewGenerator``."""
+    """View generators: functions decorated with ``@contrapose.view``, or factories of ``types.ViewGenerator`` or ``BatchMixer``."""
 
 
 @hookspec

@@ -33,7 +33,8 @@ class Spec:
 
     ``target`` is ``"package.module:attribute"``, imported on first use, or a data file ``"package:presets/simclr.yaml"``.
     ``requires`` lists importable modules that it needs beyond the plugin's own dependencies (``("lib",)``), and ``extra`` what
-    to pip install when one lacks (``"acme-waves[lib]"``). ``paper`` is a citation or address.
+    to pip install when one lacks (``"acme-waves[lib]"``). ``paper`` is a citation or address. ``example`` is YAML of arguments
+    under which a method that is a function is listed (``"pair: [a, b]"``).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Spec:
     requires: tuple[str, ...] = ()
     extra: str | None = None
     paper: str | None = None
+    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,40 +3,27 @@
     expr  := expr or expr | expr and expr | not expr | ( expr ) | atom
     atom  := all | self | positive | same(column[, to=column]) | near(column, distance) | origin(name) | view(glob) | has(branch)
 
-A predicate reads nothing but columns of the two tables, so it can be evaluated on any tile of the Q x K pairs, and a config
-that holds one runs no code.
+The column ``self`` numbers each row of any table by its identity, so that ``same(mined, to=self)`` holds for the very rows that
+an annotator has found. A predicate reads nothing but columns of the two tables, so it can be evaluated on any tile of the
+Q x K pairs, and a config that holds one runs no code.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from contrapose.errors import ConfigError, did_you_mean
-from contrapose.types import IDENTITY, Rows, ident, matches
+from contrapose.relations.atoms import SELF, Test, Tile, column_of, every, found, itself, near, of_key, same, views_like
+from contrapose.types import ident
 
-UNKNOWN = -(2**62)
+__all__ = ["SELF", "Predicate", "Tile", "column_of", "parse"]
+
 TOKEN = re.compile(r"\s*(?:([(),=])|([^\s(),=]+))")
 ATOMS = ("all", "self", "positive", "same", "near", "origin", "view", "has", "not", "and", "or")
-
-
-@dataclass(frozen=True)
-class Tile:
-    """What an atom may look at: the tile's anchors and keys, its positives so far, and the view names of the run."""
-
-    q: Rows
-    k: Rows
-    names: frozenset[str]
-    positive: Tensor | None = None
-
-
-Test = Callable[[Tile], Tensor]
 
 
 @dataclass(frozen=True)
@@ -60,90 +47,6 @@ def parse(text: str) -> Predicate:
     """Parse a predicate; raises ``ConfigError`` that shows where the text went wrong."""
     parser = _Parser(text)
     return Predicate(text, parser.whole(), frozenset(parser.named))
-
-
-def _sides(tile: Tile, a: str, b: str) -> tuple[Tensor, Tensor]:
-    """Column ``a`` of the anchors and ``b`` of the keys, shaped to compare as (q, k), or (q, k, P, R) where many-valued."""
-    x, y = _column(tile.q, a), _column(tile.k, b)
-    if not y.is_floating_point():
-        y = y.masked_fill(y == -1, UNKNOWN)  # so that unknown equals nothing, at no cost per pair
-    if x.ndim == 1 and (y.ndim == 1 or tile.k.private):
-        return x[:, None], (y if tile.k.private else y[None])
-    x = x[:, None, :, None] if x.ndim == 2 else x[:, None, None, None]
-    if tile.k.private:
-        return x, y[:, :, None, None]
-    return x, (y[None, :, None, :] if y.ndim == 2 else y[None, :, None, None])
-
-
-def _any(hit: Tensor) -> Tensor:
-    return hit if hit.ndim == 2 else hit.flatten(2).any(-1)
-
-
-def _column(rows: Rows, name: str) -> Tensor:
-    if name not in rows.meta and not len(rows):
-        return rows.z.new_zeros(0)  # a table without rows may not know its columns
-    if name not in rows.meta:
-        shown = [c for c in rows.meta if c not in IDENTITY and not c.startswith("has:")]
-        raise ConfigError(
-            f"a relation asks for the column {name!r}, which these rows lack"
-            f"{did_you_mean(name, [*shown, *IDENTITY])}; name it under meta: in the config"
-        )
-    return rows.meta[name]
-
-
-def same(column: str, to: str | None = None) -> Test:
-    """Any value of the anchor's column equals any of the key's; -1 (unknown) equals nothing."""
-
-    def test(tile: Tile) -> Tensor:
-        x, y = _sides(tile, column, to or column)
-        return _any(x == y)
-
-    return test
-
-
-def near(column: str, distance: float) -> Test:
-    """The two values differ by at most ``distance``, in the column's unit; NaN and -1 of integers are near to nothing."""
-
-    def test(tile: Tile) -> Tensor:
-        x, y = _sides(tile, column, column)
-        known = x == x if x.is_floating_point() else x != -1
-        return _any(((x - y).abs() <= distance) & known)
-
-    return test
-
-
-def _self(tile: Tile) -> Tensor:
-    return reduce(torch.logical_and, (same(c)(tile) for c in IDENTITY))
-
-
-def _of_key(column: str, wanted: Callable[[Tile], list[int]]) -> Test:
-    """The key's column is one of the wanted numbers."""
-
-    def test(tile: Tile) -> Tensor:
-        y = _column(tile.k, column)
-        hit = torch.zeros_like(y, dtype=torch.bool)
-        for number in wanted(tile):
-            hit |= y == number
-        return hit if tile.k.private else hit[None]
-
-    return test
-
-
-def _views(tile: Tile, glob: str) -> list[int]:
-    found = [ident(n) for n in tile.names if matches(n, [glob])]
-    if not found:
-        raise ConfigError(f"view({glob}): no view is like that; there is {', '.join(sorted(tile.names))}")
-    return found
-
-
-def _positive(tile: Tile) -> Tensor:
-    if tile.positive is None:
-        raise ConfigError("'positive' speaks of the positives that are being defined here; use it in denominator: only")
-    return tile.positive
-
-
-def _all(tile: Tile) -> Tensor:
-    return torch.ones(1, 1, dtype=torch.bool, device=tile.q.z.device)
 
 
 class _Parser:
@@ -204,7 +107,7 @@ class _Parser:
     def atom(self) -> Test:
         start = self.at
         word = self.take()
-        simple = {"all": _all, "self": _self, "positive": _positive}
+        simple = {"all": every, "self": itself, "positive": found}
         if word in simple:
             return simple[word]
         if word not in ATOMS[3:8]:
@@ -226,11 +129,11 @@ class _Parser:
         if word in ("has", "origin"):
             self.named.add((word, args[0]))
         if word == "has":
-            return _of_key(f"has:{args[0]}", lambda tile: [1])
+            return of_key(f"has:{args[0]}", lambda tile: [1])
         if word == "origin":
             number = ident(args[0])
-            return _of_key("origin", lambda tile: [number])
-        return _of_key("view", lambda tile: _views(tile, args[0]))
+            return of_key("origin", lambda tile: [number])
+        return of_key("view", lambda tile: views_like(tile, args[0]))
 
     def arguments(self) -> tuple[list[str], dict[str, str]]:
         self.take("(")

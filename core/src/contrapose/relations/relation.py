@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from contrapose.clock import Clock
-from contrapose.relations.predicate import Predicate, Tile
+from contrapose.relations.predicate import Predicate, Tile, column_of
 from contrapose.types import Pairs, Rows
 
 
@@ -30,6 +30,10 @@ class Step(Protocol):
 
     def prepared(self, rows: Rows, normalize: bool = True) -> Tensor:
         """A table's vectors as a term would take them: fp32, of unit length."""
+
+
+Weight = float | str
+"""Of the pairs that a predicate holds for: a number, or a column of the anchors."""
 
 
 @dataclass
@@ -79,8 +83,8 @@ class Relation(nn.Module):
     """Positives and denominator as predicates with weights, or positives by assignment.
 
     Args:
-        positives: predicates with the weight of the pairs that they hold for; where several hold, the weights add up.
-            Or an ``Assigner``.
+        positives: predicates with the weight of the pairs that they hold for, a number or a column of the anchors (the share
+            of a mixed sample); where several hold, the weights add up. Or an ``Assigner``.
         denominator: likewise; pairs that none holds for are excluded.
         annotate: columns to compute on the anchors before the predicates are evaluated.
         attract: what weighs the positive part of each anchor.
@@ -88,8 +92,8 @@ class Relation(nn.Module):
 
     def __init__(
         self,
-        positives: Mapping[Predicate, float] | Assigner,
-        denominator: Mapping[Predicate, float],
+        positives: Mapping[Predicate, Weight] | Assigner,
+        denominator: Mapping[Predicate, Weight],
         annotate: Mapping[str, Annotator] | None = None,
         attract: Weigher | None = None,
     ) -> None:
@@ -158,12 +162,19 @@ class PredicatePlan:
         return Pairs(pos, den, row, None if self.attract is None else self.attract[i])
 
 
-def weights(predicates: Mapping[Predicate, float], tile: Tile, dtype: torch.dtype) -> Tensor:
+def weights(predicates: Mapping[Predicate, Weight], tile: Tile, dtype: torch.dtype) -> Tensor:
     """(q, k): the sum of the weights of the predicates that hold."""
     shape = (len(tile.q), _width(tile.k))
     parts = [predicate(tile).expand(shape).to(dtype) for predicate in predicates]
-    parts = [part if weight == 1 else part * weight for part, weight in zip(parts, predicates.values(), strict=True)]
+    parts = [_weighed(part, weight, tile.q) for part, weight in zip(parts, predicates.values(), strict=True)]
     return reduce(torch.add, parts) if parts else tile.q.z.new_zeros(shape, dtype=dtype)
+
+
+def _weighed(part: Tensor, weight: Weight, q: Rows) -> Tensor:
+    if isinstance(weight, str):
+        share = column_of(q, weight).to(part.dtype).nan_to_num(0.0).clamp_min(0.0)  # what is unknown weighs nothing
+        return part * share[:, None]
+    return part if weight == 1 else part * weight
 
 
 def private_tile(keys: Rows, i: slice, j: slice) -> Rows:

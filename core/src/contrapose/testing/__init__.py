@@ -19,9 +19,18 @@ from contrapose.testing.compare import same_distribution
 from contrapose.testing.contract import Contract
 from contrapose.testing.encoder import EncoderContract
 from contrapose.testing.loss import LossContract
+from contrapose.testing.mixer import MixerContract
 from contrapose.testing.modality import ModalityContract
 from contrapose.testing.view import ViewContract
 
 del pytest
 
-__all__ = ["Contract", "EncoderContract", "LossContract", "ModalityContract", "ViewContract", "same_distribution"]
+__all__ = [
+    "Contract",
+    "EncoderContract",
+    "LossContract",
+    "MixerContract",
+    "ModalityContract",
+    "ViewContract",
+    "same_distribution",
+]

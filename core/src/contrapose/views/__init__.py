@@ -3,7 +3,9 @@
 from contrapose.views.compose import Compose
 from contrapose.views.decorator import view
 from contrapose.views.identity import Identity
-from contrapose.views.plan import ViewMaker, ViewPlan
+from contrapose.views.maker import ViewMaker
+from contrapose.views.mix import BatchMixer, Mix
+from contrapose.views.plan import ViewPlan
 from contrapose.views.random import rng_for
 
-__all__ = ["Compose", "Identity", "ViewMaker", "ViewPlan", "rng_for", "view"]
+__all__ = ["BatchMixer", "Compose", "Identity", "Mix", "ViewMaker", "ViewPlan", "rng_for", "view"]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from contrapose.errors import CheckpointError, ConfigError, did_you_mean
-from contrapose.types import Batch, Sample, View, ViewGenerator
+from contrapose.types import Sample, View, ViewGenerator
 from contrapose.views.compose import Compose, made_modality
 from contrapose.views.identity import Identity
+from contrapose.views.maker import ViewMaker
+from contrapose.views.mix import BatchMixer, MixedView
 from contrapose.views.random import rng_for
 
 Build = Callable[..., Any]
@@ -52,11 +53,18 @@ class PlannedView:
 class ViewPlan:
     """The generators of a run by config key (``M``, ``M.slot``), and the views that they make by full name."""
 
-    def __init__(self, generators: Mapping[str, ViewGenerator], planned: Sequence[PlannedView]) -> None:
+    def __init__(
+        self,
+        generators: Mapping[str, ViewGenerator],
+        planned: Sequence[PlannedView],
+        mixed: Sequence[MixedView] = (),
+    ) -> None:
         self.generators = dict(generators)
         self.planned = list(planned)
+        self.mixed = list(mixed)
         self.names: dict[str, str] = {name: p.modality for p in planned for name in p.names}
         """Modality of each view, by its full name, in the plan's order."""
+        self.names |= {m.name: m.mixer.modality for m in mixed}
 
     @classmethod
     def from_config(
@@ -65,17 +73,24 @@ class ViewPlan:
         slots: Sequence[str] | Mapping[str, int] | None,
         build: Build,
         modalities: Collection[str],
+        own: Mapping[str, Any] | None = None,
     ) -> ViewPlan:
         """Read the ``views`` of a config.
 
         ``views`` maps ``M`` or ``M.slot`` to a node (a name, ``{use: name, ...}``, a generator) or a list of nodes,
         which composes. ``slots`` are those that the method declares: ``["query", "key"]``, ``{"global": 2}``
         (``global_0``, ``global_1``), or None. ``modalities`` are those that the data have; one without views gives
-        itself unchanged as ``M/0`` if the method declares no slots. Raises `ConfigError` with the path of the key.
+        itself unchanged as ``M/0`` if the method declares no slots. ``own`` are nodes by slot that the method brings itself, for
+        each modality of ``views``, where that names no other for the slot. Raises `ConfigError` with the path of the key.
         """
+        own = own or {}
         declared = _expand(slots)
+        declared += [slot for slot in own if declared and slot not in declared]
+        groups = dict.fromkeys(key.partition(".")[0] for key in views)
+        views = {**{f"{m}.{slot}": node for m in groups for slot, node in own.items()}, **views}
         generators: dict[str, ViewGenerator] = {}
         planned: list[PlannedView] = []
+        mixed: list[MixedView] = []
         for key, node in views.items():
             modality, _, slot = key.partition(".")
             node, count, batched = _split_options(node, ("views", key))
@@ -83,25 +98,21 @@ class ViewPlan:
             _check(generator, modality, modalities, ("views", key))
             if batched and (not hasattr(generator, "batched") or generator.modality != modality):
                 raise ConfigError(f"{generator!r} has no batched form", ("views", key, "batched"))
+            if slot and declared and slot not in declared:
+                raise ConfigError(f"the method has no slot {slot!r}{did_you_mean(slot, declared)}", ("views", key))
+            if slot and count is not None:
+                raise ConfigError(f"'count' belongs to views.{modality}, not to one slot", ("views", key, "count"))
+            if isinstance(generator, BatchMixer):
+                if not slot:
+                    raise ConfigError(f"{generator!r} fills one slot: name it, {modality}.mixed", ("views", key))
+                mixed.append(MixedView(f"{modality}/{slot}", f"{modality}/{generator.of}", generator))
+                continue
             generators[key] = generator
             if slot:
-                if declared and slot not in declared:
-                    raise ConfigError(f"the method has no slot {slot!r}{did_you_mean(slot, declared)}", ("views", key))
-                if count is not None:
-                    raise ConfigError(f"'count' belongs to views.{modality}, not to one slot", ("views", key, "count"))
                 planned.append(_plan(f"{modality}/{slot}", modality, generator, batched))
                 continue
-            several: tuple[str, ...] = tuple(getattr(generator, "view_names", ()))
-            if count is None and several and (not declared or set(several) <= set(declared)):
-                # Views made together (two crops that overlap, a whole multi-crop) fill the slots of their own names.
-                names = tuple(f"{modality}/{name}" for name in several)
-                planned.append(PlannedView(f"{modality}/0", names, modality, generator))
-                continue
             named = {k.partition(".")[2] for k in views if k.startswith(f"{modality}.")}
-            free = [s for s in declared if s not in named] if declared and not count else range(count or 1)
-            if not free:
-                raise ConfigError(f"never used: every slot of {modality} has a generator of its own", ("views", key))
-            planned += [_plan(f"{modality}/{s}", modality, generator, batched) for s in free]
+            planned += _fill(modality, generator, [s for s in declared if s not in named], declared, count, batched)
         for modality in modalities:
             if any(key.partition(".")[0] == modality for key in views):
                 continue
@@ -110,9 +121,11 @@ class ViewPlan:
             generators[modality] = Identity(modality)
             planned.append(_plan(f"{modality}/0", modality, generators[modality]))
         full = [name for p in planned for name in p.names]
+        _check_mixed(mixed, full)
+        full += [m.name for m in mixed]
         if twice := next((name for name in full if full.count(name) > 1), None):
             raise ConfigError(f"the view {twice} would be made twice", ("views",))
-        return cls(generators, planned)
+        return cls(generators, planned, mixed)
 
     def make(self, sample: Sample, seed: int, epoch: int) -> list[View]:
         """Every view of a sample by the per-sample forms; the generators' errors pass through."""
@@ -142,46 +155,6 @@ class ViewPlan:
             generator.load_state_dict(part)
 
 
-@dataclass(frozen=True)
-class ViewMaker:
-    """A plan with its seed. ``sheet``: also make each batched view by its generator's per-sample form, to be looked at."""
-
-    plan: ViewPlan
-    seed: int
-    sheet: bool = False
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Modality of each view that may come, by its full name."""
-        return self.plan.names
-
-    def __call__(self, sample: Sample, epoch: int) -> tuple[list[View], list[tuple[str, str, Exception]]]:
-        """Views, and (view, modality, error) of each that failed. A modality with a failed view gives none at all."""
-        views: list[View] = []
-        failed: list[tuple[str, str, Exception]] = []
-        for p in self.plan.planned:
-            try:
-                if p.batched and not self.sheet:
-                    views += [View(p.name, p.modality, sample.data[m]) for m in (p.modality,) if m in sample.data]
-                else:
-                    views += p.make(sample, rng_for(self.seed, epoch, sample.id, p.name))
-            except Exception as error:
-                failed.append((p.name, p.modality, error))
-        broken = {modality for _, modality, _ in failed}
-        return [v for v in views if v.modality not in broken] if broken else views, failed
-
-    def finish(self, batch: Batch, epoch: int, number: int, rank: int = 0) -> Batch:
-        """The batch with its batched views made, on its device, by draws keyed by (seed, epoch, number, rank, view)."""
-        made = dict(batch.views)
-        for p in self.plan.planned:
-            if p.batched and len(made[p.name]):
-                draw = int(rng_for(self.seed, epoch, number, f"{p.name} of rank {rank}").integers(2**63))
-                generator = torch.Generator(batch.sample.device).manual_seed(draw)
-                data = p.generator.batched(made[p.name].data, generator)  # type: ignore[attr-defined]
-                made[p.name] = replace(made[p.name], data=data)
-        return replace(batch, views=made)
-
-
 def _expand(slots: Sequence[str] | Mapping[str, int] | None) -> list[str]:
     if isinstance(slots, Mapping):
         return [f"{name}_{i}" for name, count in slots.items() for i in range(count)]
@@ -206,7 +179,10 @@ def _build(node: Any, modality: str, build: Build, path: tuple[str | int, ...]) 
     if not isinstance(node, (list, tuple)):
         return build("view", node, path, modality=modality)
     try:
-        return Compose([build("view", n, (*path, i), modality=modality) for i, n in enumerate(node)])
+        parts = [build("view", n, (*path, i), modality=modality) for i, n in enumerate(node)]
+        if mixer := next((g for g in parts if isinstance(g, BatchMixer)), None):
+            raise ConfigError(f"{mixer!r} takes a whole batch, so it can't be composed")
+        return Compose(parts)
     except ConfigError as error:
         error.path = error.path or path
         raise
@@ -219,6 +195,38 @@ def _check(generator: ViewGenerator, modality: str, modalities: Collection[str],
         raise ConfigError(f"{generator!r} makes views of {made}, not of {modality}{hint}", path)
     if read not in modalities:
         raise ConfigError(f"{generator!r} reads {read}, which the data lack{did_you_mean(read, modalities)}", path)
+
+
+def _fill(
+    modality: str,
+    generator: ViewGenerator,
+    free: Sequence[str],
+    declared: Sequence[str],
+    count: int | None,
+    batched: bool,
+) -> list[PlannedView]:
+    """What ``views.M`` makes: views of the slots that its generator names, else one for each slot that is free, else ``count``."""
+    several: tuple[str, ...] = tuple(getattr(generator, "view_names", ()))
+    if count is None and several and (not declared or set(several) <= set(declared)):
+        # Views made together (two crops that overlap, a whole multi-crop) fill the slots of their own names.
+        names = tuple(f"{modality}/{name}" for name in several)
+        return [PlannedView(f"{modality}/0", names, modality, generator)]
+    slots = free if declared and not count else range(count or 1)
+    if not slots:
+        raise ConfigError(f"never used: every slot of {modality} has a generator of its own", ("views", modality))
+    return [_plan(f"{modality}/{s}", modality, generator, batched) for s in slots]
+
+
+def _check_mixed(mixed: Sequence[MixedView], names: Collection[str]) -> None:
+    """Whether the views that are to be mixed are there."""
+    for m in mixed:
+        modality, _, slot = m.name.partition("/")
+        there = [name.partition("/")[2] for name in names if name.startswith(f"{modality}/")]
+        if m.mixer.of not in there:
+            raise ConfigError(
+                f"{modality} has no view {m.mixer.of!r} to mix{did_you_mean(m.mixer.of, there)}",
+                ("views", f"{modality}.{slot}", "of"),
+            )
 
 
 def _plan(name: str, modality: str, generator: ViewGenerator, batched: bool = False) -> PlannedView:
