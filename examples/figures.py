@@ -27,6 +27,7 @@ def render(found: dict[str, Any]) -> str:
     joined = [row for row in across if frozenset(row["of"].split(" → ")) in trained]
     apart = [row for row in across if row not in joined]
     own = [figures["kNN", m] for m in modalities]
+    svm = figures["linear SVM", "pointcloud"]
     lines = [
         f"**R@10** on the {found['gallery']} held-out pieces, from the row's modality to the column's, % (untrained network in "
         f"brackets; chance {_percent(recalls[0]['chance'])}). *Italic*: pairs never trained together.",
@@ -38,6 +39,8 @@ def render(found: dict[str, Any]) -> str:
         "column's modality in the shared space.",
         "",
         *_matrix(modalities, lambda a, b: figures["kNN", a if a == b else f"{a} → {b}"], trained),
+        "",
+        f"A linear SVM on the clouds' own features tells {_spread(svm)} of the rooms ({_percent(svm['untrained'])}).",
         "",
         "Mean ± standard deviation over "
         f"{len(found['seeds'])} seeds of `{found['command']}`. The gain over the untrained network has a lower 95 % bound (paired "

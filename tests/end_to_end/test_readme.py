@@ -111,6 +111,8 @@ def test_the_figures_are_those_that_the_demo_wrote() -> None:
     together = {frozenset(pair) for pair in found["pairs"]}
     for row in recalls + [row for row in rooms if frozenset(row["of"].split(" → ")) in together]:
         assert row["lowest lower bound of the gain"] > 0, row["of"]
+    svm = next(row for row in found["figures"] if (row["metric"], row["of"]) == ("linear SVM", "pointcloud"))
+    assert svm["mean"] > svm["untrained"]
     assert sum(row["mean"] for row in recalls) >= 5 * sum(row["chance"] for row in recalls)
 
 
