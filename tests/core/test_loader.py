@@ -189,6 +189,30 @@ def test_the_order_is_a_permutation_by_seed_and_epoch():
     assert len({tuple(o) for o in (sampler.order(0), sampler.order(1), EpochSampler(50, 10, seed=2).order(0))}) == 3
 
 
+def test_samples_of_a_group_come_together():
+    groups = np.array([n // 3 for n in range(42)] + [-1] * 8)
+    sampler = EpochSampler(50, 10, seed=1, groups=groups)
+    for epoch in (0, 1):
+        order = sampler.order(epoch)
+        assert sorted(order) == list(range(50))
+        runs = 1 + int((np.diff(groups[order]) != 0).sum())
+        alone = np.flatnonzero(groups[order] == -1)
+        assert runs <= 14 + 8  # each group is one run, and -1 is not a group
+        assert (np.diff(alone) > 1).any()
+        members = [order[groups[order] == g].tolist() for g in range(14)]
+        assert any(m != sorted(m) for m in members)  # shuffled within
+    assert sampler.order(0).tolist() != sampler.order(1).tolist()
+
+
+def test_a_column_keeps_samples_together():
+    labels = [set(b.meta["label"].tolist()) for b in loader(batch_size=6, together="label")]
+    assert all(len(found) <= 3 for found in labels)  # 5 or 6 of each of four labels
+    assert any(len(set(b.meta["label"].tolist())) == 4 for b in loader(batch_size=6))
+    with pytest.raises(ConfigError, match="no column 'lable' under meta:; did you mean 'label'") as error:
+        loader(together="lable")
+    assert error.value.path == ("train", "together")
+
+
 def test_too_few_samples_say_what_to_set():
     with pytest.raises(ConfigError, match=r"set train.batch_size to at most 23, or train.drop_last to false") as error:
         loader(batch_size=24)

@@ -172,6 +172,11 @@ def test_composition_reads_the_view_before():
         ({"pulse": {"use": "jitter", "count": 1}}, ["query", "key"], ["0"]),
         ({"pulse": "jitter", "pulse.key": "centre"}, ["query", "key"], ["query", "key"]),
         ({"pulse.a": "jitter", "pulse.b": "centre"}, None, ["a", "b"]),
+        (
+            {"pulse.global_*": "jitter", "pulse": "centre"},
+            {"global": 2, "local": 1},
+            ["global_0", "global_1", "local_0"],
+        ),
         ({"pulse": "bands"}, None, ["low", "high"]),
         ({"pulse": "bands"}, ["low", "high"], ["low", "high"]),
         ({"pulse": "bands"}, ["q", "k"], ["q_low", "q_high", "k_low", "k_high"]),
@@ -193,6 +198,13 @@ def test_the_method_slots_get_the_generators_named_for_them():
     assert {v.name: v.data[1] for v in made.make(SAMPLE, 0, 0)} == {"pulse/query": 2, "pulse/key": 3}
 
 
+def test_a_glob_stands_for_the_slots_that_no_key_names():
+    scaled = {key: {"use": "scale", "by": by} for key, by in (("pulse", 2), ("pulse.local_*", 3), ("pulse.local_1", 5))}
+    made = plan(scaled, {"global": 1, "local": 3})
+    found = {v.name: v.data[1] for v in made.make(SAMPLE, 0, 0)}
+    assert found == {"pulse/global_0": 2, "pulse/local_0": 3, "pulse/local_1": 5, "pulse/local_2": 3}
+
+
 def test_a_rendering_belongs_to_the_modality_that_it_makes():
     made = plan({"pulse": "jitter", "echo": "echo"})
     assert made.names == {"pulse/0": "pulse", "echo/0": "echo"}
@@ -204,6 +216,13 @@ def test_a_rendering_belongs_to_the_modality_that_it_makes():
     [
         ({"pluse": "jitter"}, None, "did you mean 'pulse'", ("views", "pluse")),
         ({"pulse.qeury": "jitter"}, ["query", "key"], "did you mean 'query'", ("views", "pulse.qeury")),
+        (
+            {"pulse.lokal_*": "jitter"},
+            {"local": 2},
+            "no slot like 'lokal_\\*'; there is local_0, local_1",
+            ("views", "pulse.lokal_*"),
+        ),
+        ({"pulse.*": "jitter"}, None, "no slot like '\\*'; it declares none", ("views", "pulse.*")),
         ({"pulse": {"use": "jitter", "count": 0}}, None, "whole number from 1, not 0", ("views", "pulse", "count")),
         ({"pulse.a": {"use": "jitter", "count": 2}}, None, "belongs to views.pulse", ("views", "pulse.a", "count")),
         ({"pulse": "echo"}, None, "echo.* makes views of echo, not of pulse", ("views", "pulse")),

@@ -34,7 +34,10 @@ class Section(BaseModel):
 
 
 class TrainConfig(Section):
-    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs."""
+    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
+
+    ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
+    """
 
     epochs: Count = 100
     steps: Count | None = None
@@ -51,6 +54,7 @@ class TrainConfig(Section):
     seed: CountOrZero = 0
     deterministic: bool = True
     drop_last: bool = True
+    together: str | None = None
     checkpoint_every: Count | None = None
     keep: Count = 2
     threads: Count | None = None

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
 from contrapose.data.sampler import EpochSampler
-from contrapose.errors import ContraposeError, DataError
+from contrapose.errors import ConfigError, ContraposeError, DataError, did_you_mean
 from contrapose.types import Batch, Modality, Reader
 
 
@@ -85,15 +85,28 @@ def make_loader(
     workers: int = 0,
     shuffle: bool = True,
     drop_last: bool = True,
+    together: str | None = None,
     device: torch.device | str = "cpu",
 ) -> Loader:
     """Load batches of views of ``reader``'s samples.
 
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
-    which rank ``rank`` of ``world`` gets its part; ``device`` is where they are wanted. Raises `ConfigError` if there is no
-    whole batch and ``drop_last``.
+    which rank ``rank`` of ``world`` gets its part; ``together`` is a column whose equal samples come next to each other;
+    ``device`` is where the batches are wanted. Raises `ConfigError` if there is no whole batch and ``drop_last``, or no such column.
     """
-    sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last)
+    groups = None if together is None else _groups(reader, together)
+    sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups)
     columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
     collate = Collate(make_views.names, modalities, columns)
     return Loader(ViewDataset(reader, make_views), sampler, collate, workers, torch.device(device))
+
+
+def _groups(reader: Reader, column: str) -> np.ndarray:
+    """A number for each sample's group, -1 where it has none."""
+    known = list(getattr(reader, "meta", ()) or reader[0].meta)
+    if column not in known:
+        raise ConfigError(f"no column {column!r} under meta:{did_you_mean(column, known)}", ("train", "together"))
+    rows = range(len(reader))
+    values = np.asarray(reader.column(column) if hasattr(reader, "column") else [reader[i].meta[column] for i in rows])
+    _, codes = np.unique(values, return_inverse=True)
+    return np.where((values == -1) | (values != values), -1, codes)  # what readers write for an empty cell

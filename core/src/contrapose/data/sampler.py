@@ -13,7 +13,9 @@ from contrapose.errors import ConfigError
 class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, position). ``batch_size`` is global: rank r takes the r-th contiguous part of each batch.
 
-    ``len()`` is the number of batches in a whole epoch. Raises `ConfigError` if ``drop_last`` would leave none.
+    ``groups`` (size,) int64 keeps the samples of one group next to each other in the shuffled order, so that batches hold
+    positives that a relation like ``same(group)`` finds; -1 is a group of one. ``len()`` is the number of batches in a whole epoch.
+    Raises `ConfigError` if ``drop_last`` would leave none.
     """
 
     def __init__(
@@ -25,6 +27,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         world: int = 1,
         shuffle: bool = True,
         drop_last: bool = True,
+        groups: np.ndarray | None = None,
     ) -> None:
         if drop_last and size < batch_size:
             raise ConfigError(
@@ -36,7 +39,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
             raise ConfigError(f"a batch of {batch_size} leaves some of {world} processes none", ("train", "batch_size"))
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.world = rank, world
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.shuffle, self.drop_last, self.groups = shuffle, drop_last, groups
         self.epoch = 0
         self.start_batch = 0
 
@@ -51,7 +54,13 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         """Positions (size,) int64 in the order of an epoch."""
         if not self.shuffle:
             return np.arange(self.size)
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch)))).permutation(self.size)
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch))))
+        order = rng.permutation(self.size)
+        if self.groups is None:
+            return order
+        groups = np.where(self.groups < 0, -1 - np.arange(self.size), self.groups)[order]
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+        return order[np.argsort(first[group], kind="stable")]
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, order = self.epoch, self.order(self.epoch)

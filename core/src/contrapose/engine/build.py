@@ -153,6 +153,7 @@ class Parts:
             world=world,
             workers=t.workers,
             drop_last=t.drop_last,
+            together=t.together,
             device=device,
         )
 

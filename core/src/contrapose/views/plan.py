@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,8 @@ class ViewPlan:
     ) -> ViewPlan:
         """Read the ``views`` of a config.
 
-        ``views`` maps ``M`` or ``M.slot`` to a node (a name, ``{use: name, ...}``, a generator) or a list of nodes,
-        which composes. ``slots`` are those that the method declares: ``["query", "key"]``, ``{"global": 2}``
+        ``views`` maps ``M``, ``M.slot`` or ``M.slot_*`` (each slot that is like it) to a node (a name, ``{use: name, ...}``, a
+        generator) or a list of nodes, which composes. ``slots`` are those that the method declares: ``["query", "key"]``, ``{"global": 2}``
         (``global_0``, ``global_1``), or None. ``modalities`` are those that the data have; one without views gives
         itself unchanged as ``M/0`` if the method declares no slots. ``own`` are nodes by slot that the method brings itself, for
         each modality of ``views``, where that names no other for the slot. Raises `ConfigError` with the path of the key.
@@ -87,7 +88,7 @@ class ViewPlan:
         declared = _expand(slots)
         declared += [slot for slot in own if declared and slot not in declared]
         groups = dict.fromkeys(key.partition(".")[0] for key in views)
-        views = {**{f"{m}.{slot}": node for m in groups for slot, node in own.items()}, **views}
+        views = _spelt_out({**{f"{m}.{slot}": node for m in groups for slot, node in own.items()}, **views}, declared)
         generators: dict[str, ViewGenerator] = {}
         planned: list[PlannedView] = []
         mixed: list[MixedView] = []
@@ -159,6 +160,22 @@ def _expand(slots: Sequence[str] | Mapping[str, int] | None) -> list[str]:
     if isinstance(slots, Mapping):
         return [f"{name}_{i}" for name, count in slots.items() for i in range(count)]
     return list(slots or ())
+
+
+def _spelt_out(views: Mapping[str, Any], declared: Sequence[str]) -> dict[str, Any]:
+    """The views with every ``M.glob`` replaced by the declared slots that are like it and that no key names itself."""
+    found: dict[str, Any] = {}
+    for key, node in views.items():
+        modality, _, slot = key.partition(".")
+        if not set(slot) & set("*?["):
+            found[key] = node
+            continue
+        like = [s for s in declared if fnmatchcase(s, slot)]
+        if not like:
+            there = f"there is {', '.join(declared)}" if declared else "it declares none"
+            raise ConfigError(f"the method has no slot like {slot!r}; {there}", ("views", key))
+        found |= {f"{modality}.{s}": node for s in like if f"{modality}.{s}" not in views}
+    return found
 
 
 def _split_options(node: Any, path: tuple[str | int, ...]) -> tuple[Any, int | None, bool]:
