@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +24,34 @@ def render(found: dict[str, Any]) -> str:
     trained = {frozenset(pair) for pair in found["pairs"]}
     modalities = list(dict.fromkeys(of.split(" → ")[0] for metric, of in figures if metric == "R@10"))
     recalls = [row for (metric, _), row in figures.items() if metric == "R@10"]
-    across = [row for (metric, of), row in figures.items() if metric == "kNN" and "→" in of]
+    rooms = {of: row for (metric, of), row in figures.items() if metric == "kNN"}
+    itself, each = [rooms[f"{m} → {m}"] for m in modalities], rooms["each → itself"]
+    across = [row for of, row in rooms.items() if tuple(of.split(" → ")) in {*permutations(modalities, 2)}]
     joined = [row for row in across if frozenset(row["of"].split(" → ")) in trained]
     apart = [row for row in across if row not in joined]
-    own = [figures["kNN", m] for m in modalities]
     svm = figures["linear SVM", "pointcloud"]
+    own = [f"{m} {_spread(rooms[m])} ({_percent(rooms[m]['untrained'])})" for m in modalities]
     lines = [
         f"**R@10** on the {found['gallery']} held-out pieces, from the row's modality to the column's, % (untrained network in "
         f"brackets; chance {_percent(recalls[0]['chance'])}). *Italic*: pairs never trained together.",
         "",
         *_matrix(modalities, lambda a, b: figures.get(("R@10", f"{a} → {b}")), trained),
         "",
-        "**Which of 12 rooms**, by 20 nearest neighbours among the training pieces, % (untrained network in brackets; "
-        f"commonest room {_percent(own[0]['chance'])}): on the diagonal by an encoder's own features, elsewhere by the "
-        "column's modality in the shared space.",
+        "**Which of 12 rooms**: a piece seen in the row's modality, by its 20 nearest neighbours among the training pieces seen in "
+        f"the column's, in the shared space, % (untrained network in brackets; commonest room {_percent(each['chance'])}).",
         "",
-        *_matrix(modalities, lambda a, b: figures["kNN", a if a == b else f"{a} → {b}"], trained),
+        *_matrix(modalities, lambda a, b: rooms[f"{a} → {b}"], trained),
         "",
-        f"A linear SVM on the clouds' own features tells {_spread(svm)} of the rooms ({_percent(svm['untrained'])}).",
+        f"By its own modality, the mean over the four (the diagonal): {_spread(each)} ({_percent(each['untrained'])}). By the "
+        f"encoders' own features, before the shared space: {', '.join(own)}; a linear SVM on the clouds': {_spread(svm)} "
+        f"({_percent(svm['untrained'])}).",
         "",
         "Mean ± standard deviation over "
         f"{len(found['seeds'])} seeds of `{found['command']}`. The gain over the untrained network has a lower 95 % bound (paired "
         f"bootstrap over groups of near-duplicates, worst seed) of {_lowest(recalls)} or more in every R@10; for rooms, of "
-        f"{_lowest(joined)} or more across pairs that were trained together and {_lowest(apart)} across others; by own features, "
-        f"{', '.join(f'{m} {_lowest([row])}' for m, row in zip(modalities, own, strict=True))}. {NOTE}",
+        f"{_lowest([each])} by a piece's own modality ({_listed(modalities, itself)}), of {_lowest(joined)} or more across pairs "
+        f"that were trained together and {_lowest(apart)} across others; by own features, "
+        f"{_listed(modalities, [rooms[m] for m in modalities])}. {NOTE}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -67,6 +72,10 @@ def _matrix(
 
 def _lowest(rows: list[dict[str, Any]]) -> str:
     return f"{100 * min(row['lowest lower bound of the gain'] for row in rows):+.1f}"
+
+
+def _listed(names: list[str], rows: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{m} {_lowest([row])}" for m, row in zip(names, rows, strict=True))
 
 
 def _percent(value: float) -> str:

@@ -91,6 +91,11 @@ def test_every_direction_and_modality_is_reported_against_untrained(tmp_path):
         assert r.gain_interval[0] > 0
         assert r.queries == 38  # rows without a label are left out
         assert found.row(metric, "note").queries == 35
+    themselves = [found.row("kNN", f"{m} → {m}") for m in ("wave", "note")]
+    each = found.row("kNN", "each → itself")
+    assert each.queries == 38
+    assert min(r.value for r in themselves) <= each.value <= max(r.value for r in themselves)
+    assert each.gain_interval[0] > 0
     assert found.row("alignment", "wave – note").gain < 0
     assert found.row("effective rank", "wave").interval is None
     with pytest.raises(KeyError, match="R@2"):

@@ -92,7 +92,8 @@ def make_loader(
 
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
     which rank ``rank`` of ``world`` gets its part; ``together`` is a column whose equal samples come next to each other;
-    ``device`` is where the batches are wanted. Raises `ConfigError` if there is no whole batch and ``drop_last``, or no such column.
+    ``device`` is where the batches are wanted. Raises `ConfigError` if there is no whole batch and ``drop_last``, or no column
+    ``together``.
     """
     groups = None if together is None else _groups(reader, together)
     sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups)

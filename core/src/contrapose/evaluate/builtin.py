@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations, permutations
 
 import numpy as np
+import torch
 
 from contrapose.evaluate import geometry as shape
 from contrapose.evaluate.knn import knn
@@ -53,9 +54,10 @@ def geometry(embedded: Embedded) -> list[Score]:
 
 
 def nearest_neighbours(embedded: Embedded) -> list[Score]:
-    """Top-1 accuracy of weighted cosine 20-NN: on the encoder's features, and, ``a → b``, by another modality's train rows.
+    """Top-1 accuracy of weighted cosine 20-NN: on the encoder's features, and, ``a → b``, in the space of several modalities.
 
-    The latter are compared where the loss compares them: a thing seen in ``a`` gets the class of its neighbours in ``b``.
+    The latter are compared where the loss compares them: a thing seen in ``a`` gets the class of its neighbours in ``b``, which may
+    be ``a`` itself. ``each → itself`` is the mean of ``a → a`` over the modalities that a thing has.
     """
 
     def classify(train: Table, labels: np.ndarray, test: Table) -> tuple[np.ndarray, str]:
@@ -65,6 +67,14 @@ def nearest_neighbours(embedded: Embedded) -> list[Score]:
     if not scores:
         return []
     train, test = (embedded.tables(split, "projected") for split in ("train", embedded.split))
+    together = {m for a, b, _, _ in _pairs(embedded) for m in (a, b)}
+    own = [
+        s
+        for a in test
+        if a in together & set(train)
+        for s in _accuracy("kNN", f"{a} → {a}", train[a], test[a], classify)
+    ]
+    scores += [*own, *([_mean("each → itself", own)] if own else [])]
     for a, b in permutations(test, 2):
         if b in train and train[b].z.shape[1] == test[a].z.shape[1]:
             scores += _accuracy("kNN", f"{a} → {b}", train[b], test[a], classify)
@@ -98,6 +108,18 @@ def _pairs(embedded: Embedded) -> Iterator[tuple[str, str, Table, Table]]:
         shared = np.intersect1d(x.ids, y.ids)
         if x.z.shape[1] == y.z.shape[1] and len(shared):
             yield a, b, x.take(np.isin(x.ids, shared)), y.take(np.isin(y.ids, shared))
+
+
+def _mean(of: str, scores: list[Score]) -> Score:
+    """A score a thing: the mean of those that it has."""
+    tables = [s.queries for s in scores if s.queries is not None]
+    ids, first, thing = np.unique(np.concatenate([t.ids for t in tables]), return_index=True, return_inverse=True)
+    values = np.concatenate([np.asarray(s.values) for s in scores])
+    groups = None if any(t.groups is None for t in tables) else np.concatenate([t.groups for t in tables])[first]
+    chance = float(np.mean([s.chance for s in scores if s.chance is not None]))
+    queries = Table(torch.empty(len(ids), 0), ids, groups=groups)
+    found = np.bincount(thing, values) / np.bincount(thing)
+    return Score(scores[0].metric, of, found, queries, chance=chance, percent=scores[0].percent)
 
 
 def _accuracies(embedded: Embedded, metric: str, classify: Classifier) -> list[Score]:

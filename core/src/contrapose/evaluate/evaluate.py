@@ -99,8 +99,7 @@ def _table(found: Embeddings, modality: str) -> Table:
     groups = None
     if "group" in found.columns:
         named = _known(found.columns["group"][order])
-        _, groups = np.unique(np.where(np.isnan(named), np.inf, named), return_inverse=True)
-        groups = np.where(np.isnan(named), groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
+        groups = np.where(np.isnan(named), -0.5 - found.ids[order], named)  # a sample of no group is one of its own
     return Table(z, found.ids[order], labels, groups)
 
 

@@ -1,0 +1,147 @@
+"""Every preset under one budget on CIFAR-10: accuracy of the same tap, beside the untrained and the supervised encoder.
+
+make methods-table                                        # all that lack a result, then docs/methods-table.md
+python examples/methods_table/run.py simclr byol          # these methods alone
+python examples/methods_table/run.py --jobs 2 --seeds 0 1 2
+
+Each method runs in a process of its own and leaves ``runs/methods-table/NAME.json``; what is there isn't run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+TABLE = HERE / "table.yaml"
+RESULTS = Path("runs/methods-table")
+REFERENCES = ("untrained", "supervised")
+
+
+def table() -> dict[str, Any]:
+    """``table.yaml``."""
+    from contrapose.config.yaml import parse
+
+    found: dict[str, Any] = parse(TABLE.read_text("utf-8"), str(TABLE)).data
+    return found
+
+
+def config_of(name: str, said: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The config of one run: the base, what the method runs on, and what it changes itself."""
+    from contrapose.engine.recipe import lay_over
+
+    own = dict(said["methods"].get(name) or said["references"].get(name) or {})
+    ground = said["grounds"][own.pop("on")] if "on" in own else {}
+    method = own.pop("method", {})
+    if name not in REFERENCES:
+        method = {"use": name, **method}
+    config: dict[str, Any] = lay_over(lay_over(said["base"], ground), own)
+    return config | {"method": method, "train": {**config["train"], "seed": seed}}
+
+
+def one_seed(name: str, seed: int, said: dict[str, Any]) -> dict[str, Any]:
+    """Train and measure: accuracies of the picture encoder's ``pooled`` tap on the test pictures, and what it cost."""
+    import torch
+
+    import contrapose as cp
+    from contrapose.engine.build import Parts
+    from contrapose.engine.run import Run
+    from contrapose.evaluate.geometry import effective_rank
+    from contrapose.evaluate.knn import knn
+    from contrapose.evaluate.linear import probe
+
+    config = cp.Config.of(config_of(name, said, seed))
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "untrained":
+            run = Run(Path(folder), Parts(config)).untrained()
+        else:
+            run = cp.train(config, out=Path(folder) / "run", quiet=True)
+        seconds = time.process_time() - began
+        gallery = "gallery" if "gallery" in run.parts.splits else "train"
+        train, test = (run.embed(split, "image", head="pooled")["image"] for split in (gallery, "test"))
+    labels, wanted = train.columns["label"], test.columns["label"]
+    near = knn(torch.from_numpy(train.z), labels, torch.from_numpy(test.z))
+    linear = probe("linear", train.z, labels, test.z, seed=seed).predicted
+    return {
+        "seed": seed,
+        "knn": float((near == wanted).mean()),
+        "linear": float((linear == wanted).mean()),
+        "rank": effective_rank(torch.from_numpy(test.z)),
+        "seconds": seconds,
+        "gpu_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+    }
+
+
+def work(name: str, seeds: list[int]) -> None:
+    """All seeds of a method, in this process; writes its result."""
+    import torch
+
+    from contrapose.plugins import registry
+
+    torch.set_num_threads(1)
+    registry().load_file(HERE / "sights.py")
+    said = table()
+    runs = [one_seed(name, seed, said) for seed in seeds]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, 1 thread"
+    found = {"method": name, "device": device, "torch": torch.__version__, "peak_bytes": peak, "runs": runs}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    whole = RESULTS / f"{name}.json"
+    part = whole.with_suffix(".part")
+    part.write_text(json.dumps(found, indent=1) + "\n")
+    part.replace(whole)
+
+
+def spawn(name: str, seeds: list[int]) -> str:
+    """The same in a process of its own; what to tell of it."""
+    ask = [sys.executable, __file__, name, "--here", "--seeds", *map(str, seeds)]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    if done.returncode:
+        (RESULTS / f"{name}.err").write_text(done.stdout + done.stderr)
+        return f"{name:14} FAILED: {(done.stderr.strip() or 'no word').splitlines()[-1]}"
+    runs = json.loads((RESULTS / f"{name}.json").read_text())["runs"]
+    mean = {key: sum(r[key] for r in runs) / len(runs) for key in ("knn", "linear", "rank", "seconds")}
+    return f"{name:14} kNN {100 * mean['knn']:.1f}  linear {100 * mean['linear']:.1f}  rank {mean['rank']:.0f}  {mean['seconds']:.0f} s"
+
+
+def main() -> None:
+    """Run what lacks a result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.here:
+        work(args.methods[0], args.seeds)
+        return
+    said = table()
+    names = args.methods or [*said["references"], *said["methods"]]
+    data = Path(said["base"]["data"])
+    if not data.exists():
+        build = HERE.parent / "data/build_cifar10.py"
+        subprocess.run([sys.executable, build, "--train", "4000", "--test", "2000", "-o", data], check=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    waiting = [n for n in names if args.methods or not (RESULTS / f"{n}.json").exists()]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        lines = list(pool.map(lambda n: _said(spawn(n, args.seeds)), waiting))
+    if failed := [line for line in lines if "FAILED" in line]:
+        sys.exit(f"{len(failed)} of {len(lines)} failed: see runs/methods-table/*.err")
+
+
+def _said(line: str) -> str:
+    print(line, flush=True)
+    return line
+
+
+if __name__ == "__main__":
+    main()
