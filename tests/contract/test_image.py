@@ -67,6 +67,12 @@ class TestSteps(ViewContract):
     cells = ALIKE
 
 
+class TestJigsaw(ViewContract):
+    spec = "image/jigsaw"
+    arguments = {"size": 48, "tile": 14}
+    cells = UNLIKE
+
+
 class TestFixedViews(ViewContract):
     specs = FIXED
     cells = UNLIKE

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as tvf
 
 from contrapose_image.arguments import Interpolation, NotNegative, Probability, Range, Size, Turn
 from contrapose_image.boxes import crop_boxes
-from contrapose_image.colour import jittered
+from contrapose_image.colour import either, jittered
 from contrapose_image.pixels import to_batch
 from contrapose_image.resample import resized_crops
 
@@ -37,7 +37,7 @@ def random_resized_crop(
 def flip(images: Tensor, generator: torch.Generator, p: Probability = 0.5) -> Tensor:
     """`steps.flip` of each image."""
     images = to_batch(images)
-    return torch.where(_chosen(images, generator, p), images.flip(-1), images)
+    return either(_chosen(images, generator, p), images.flip(-1), images)
 
 
 def color_jitter(
@@ -64,7 +64,7 @@ def color_jitter(
 def grayscale(images: Tensor, generator: torch.Generator, p: Probability = 0.2) -> Tensor:
     """`steps.grayscale` of each image."""
     images = to_batch(images)
-    return torch.where(_chosen(images, generator, p), tvf.rgb_to_grayscale(images), images)
+    return either(_chosen(images, generator, p), tvf.rgb_to_grayscale(images), images)
 
 
 def blur(
@@ -84,7 +84,7 @@ def blur(
 def solarize(images: Tensor, generator: torch.Generator, p: Probability = 0.2, threshold: Probability = 0.5) -> Tensor:
     """`steps.solarize` of each image."""
     images = to_batch(images)
-    return torch.where(_chosen(images, generator, p), tvf.solarize(images, threshold), images)
+    return either(_chosen(images, generator, p) & (images >= threshold), 1 - images, images)
 
 
 def resize(

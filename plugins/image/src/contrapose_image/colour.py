@@ -9,17 +9,19 @@ from torchvision.transforms.v2 import functional as tvf
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 
+def either(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """``torch.where`` of finite floats, several times faster on a CPU: between 0 and 1 nothing is mixed, so it is as exact."""
+    return torch.lerp(other, one, which.to(one.dtype))
+
+
 def hue_turned(image: Tensor, turn: float | Tensor) -> Tensor:
     """torchvision's ``adjust_hue`` of (..., 3, H, W) by the closed form of HSV to RGB: many times faster on small images."""
     red, green, blue = image.split(1, dim=-3)
     value, least = image.amax(dim=-3, keepdim=True), image.amin(dim=-3, keepdim=True)
     chroma = value - least
     safe = chroma.clamp(min=torch.finfo(chroma.dtype).tiny)  # where it is 0, so is what is divided by it
-    is_red, is_green = (value == red).to(image.dtype), ((value == green) & (value != red)).to(image.dtype)
-    hue = torch.lerp(
-        (red - green).div_(safe).add_(4), (green - blue).div_(safe), is_red
-    )  # exact where() by 0 and 1: vectorised
-    hue = torch.lerp(hue, (blue - red).div_(safe).add_(2), is_green)  # in sixths of the circle
+    hue = either(value == red, (green - blue).div_(safe), (red - green).div_(safe).add_(4))
+    hue = either((value == green) & (value != red), (blue - red).div_(safe).add_(2), hue)  # in sixths of the circle
     sectors = torch.tensor([5.0, 3.0, 1.0], dtype=image.dtype, device=image.device).view(3, 1, 1)
     place = hue + (6 * turn + sectors)
     spare = place / 6  # what follows stays in these two: to a large batch, memory costs more than arithmetic
@@ -47,7 +49,7 @@ def jittered(images: Tensor, factors: Tensor, order: Tensor, hue: bool = True) -
         images = _blended(images, torch.where(i < turned, factor[:, i], 1.0), order[:, i])
     if hue:
         turn = factors[:, HUE].view(-1, 1, 1, 1)
-        images = torch.where(turn != 0, hue_turned(images, turn), images)
+        images = either(turn != 0, hue_turned(images, turn), images)
     for i in range(1, 4):
         images = _blended(images, torch.where(i > turned, factor[:, i], 1.0), order[:, i])
     return images

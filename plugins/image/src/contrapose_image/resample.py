@@ -23,10 +23,11 @@ def resized_crops(images: Tensor, boxes: Tensor, size: int, interpolation: Inter
     vertical = resizing(top, h, images.shape[-2], size, interpolation)
     horizontal = resizing(left, w, images.shape[-1], size, interpolation)
     n, channels, height, width = images.shape
-    rows = (images.reshape(n, channels * height, width) @ horizontal.mT).view(n, channels, height, size)
-    side_by_side = rows.transpose(1, 2).reshape(n, height, channels * size)  # one product for all channels: far faster
-    made = (vertical @ side_by_side).view(n, size, channels, size).transpose(1, 2)
-    return made.clamp(0, 1).contiguous()
+    side_by_side = images.transpose(1, 2).reshape(
+        n, height, channels * width
+    )  # one product for all channels: far faster
+    rows = (vertical @ side_by_side).view(n, size, channels, width).transpose(1, 2).reshape(n, channels * size, width)
+    return (rows @ horizontal.mT).view(n, channels, size, size).clamp_(0, 1)
 
 
 def resizing(start: Tensor, length: Tensor, full: int, size: int, interpolation: Interpolation) -> Tensor:
