@@ -51,14 +51,15 @@ def color_jitter(
 ) -> Tensor:
     """`steps.color_jitter` of each image."""
     images = to_batch(images)
-    chosen = _chosen(images, generator, p).view(-1, 1)
-    amounts = images.new_tensor([brightness, contrast, saturation])
-    least = (1 - amounts).clamp_(min=0)
-    draws = _uniform(len(images), 4, generator)
-    factors = torch.where(chosen, least + draws[:, :3] * (1 + amounts - least), 1.0)
-    turn = torch.where(chosen, (2 * draws[:, 3:] - 1) * hue, 0.0)
+    chosen = _chosen(images, generator, p).flatten()
+    *draws, turn = _uniform(len(images), 4, generator).unbind(dim=1)
+    factors = []
+    for amount, draw in zip((brightness, contrast, saturation), draws, strict=True):
+        least = max(0.0, 1 - amount)
+        factors.append(torch.where(chosen, least + draw * (1 + amount - least), 1.0))
+    factors.append(torch.where(chosen, (2 * turn - 1) * hue, 0.0))
     order = _uniform(len(images), 4, generator).argsort(dim=1)
-    return jittered(images, torch.cat([factors, turn], dim=1), order, hue=hue > 0)
+    return jittered(images, torch.stack(factors, dim=1), order, hue=hue > 0)
 
 
 def grayscale(images: Tensor, generator: torch.Generator, p: Probability = 0.2) -> Tensor:

@@ -46,6 +46,6 @@ def crop_boxes(count: int, height: int, width: int, generator: torch.Generator, 
     top, left = (corner[0] * (height - h + 1)).floor_(), (corner[1] * (width - w + 1)).floor_()
     tries = torch.stack([top, left, h, w], dim=2)
     first = fits.byte().argmax(dim=1)  # of several largest the first
-    boxes = tries[torch.arange(count, device=tries.device), first]
-    central = torch.tensor(central_box(height, width, ratio), dtype=boxes.dtype, device=boxes.device)
-    return torch.where(fits.any(dim=1, keepdim=True), boxes, central)
+    box = tries[torch.arange(count, device=tries.device), first].unbind(dim=1)
+    central = central_box(height, width, ratio)
+    return torch.stack([torch.where(fits.any(dim=1), b, float(c)) for b, c in zip(box, central, strict=True)], dim=1)

@@ -22,7 +22,7 @@ def hue_turned(image: Tensor, turn: float | Tensor) -> Tensor:
     safe = chroma.clamp(min=torch.finfo(chroma.dtype).tiny)  # where it is 0, so is what is divided by it
     hue = either(value == red, (green - blue).div_(safe), (red - green).div_(safe).add_(4))
     hue = either((value == green) & (value != red), (blue - red).div_(safe).add_(2), hue)  # in sixths of the circle
-    sectors = torch.tensor([5.0, 3.0, 1.0], dtype=image.dtype, device=image.device).view(3, 1, 1)
+    sectors = 5 - 2 * torch.arange(3, dtype=image.dtype, device=image.device).view(3, 1, 1)  # made there: no wait
     place = hue + (6 * turn + sectors)
     spare = place / 6  # what follows stays in these two: to a large batch, memory costs more than arithmetic
     place -= spare.floor_().mul_(6)  # remainder() isn't vectorised
