@@ -12,10 +12,11 @@ from contrapose.testing import EncoderContract, ModalityContract, ViewContract
 
 
 def picture(width: int, height: int, kind: str = "PNG", mode: str = "RGB") -> bytes:
-    """A picture file with all hues, a slope and an edge."""
+    """A picture file with all hues, a slope, an edge, and grain: a slope alone is what a blur leaves as it is."""
     y, x = np.mgrid[:height, :width]
     pixels = np.stack([x * 3, y * 4, (x + y) * 2], axis=2).astype(np.uint8)
-    pixels[height // 3 : height // 2, width // 3 : width // 2] = (250, 10, 60)
+    pixels[height // 3 : height // 2, width // 3 : width // 2] = (230, 10, 60)
+    pixels += np.random.default_rng(0).integers(24, size=pixels.shape, dtype=np.uint8)
     file = io.BytesIO()
     Picture.fromarray(pixels).convert(mode).save(file, kind)
     return file.getvalue()
@@ -58,6 +59,7 @@ class TestImage(ModalityContract):
 class TestRecipes(ViewContract):
     specs = RECIPES
     cells = UNLIKE
+    alike = ALIKE
 
 
 class TestSteps(ViewContract):
@@ -65,9 +67,16 @@ class TestSteps(ViewContract):
     cells = ALIKE
 
 
+class TestJigsaw(ViewContract):
+    spec = "image/jigsaw"
+    arguments = {"size": 48, "tile": 14}
+    cells = UNLIKE
+
+
 class TestFixedViews(ViewContract):
     specs = FIXED
     cells = UNLIKE
+    alike = ALIKE
     random = False
 
 

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from contrapose.config import build as config_build
 from contrapose.errors import CheckpointError, ConfigError
@@ -114,6 +115,64 @@ def test_config_sees_the_bindable_parameters_alone():
         @view("pulse")
         def wrong(data):
             return data
+
+
+# batched forms
+
+
+def scale_all(batch, generator, by: float):
+    return batch * by + torch.rand(len(batch), 1, generator=generator) * 0
+
+
+@view("pulse", batched=scale_all)
+def scaled(pulse, rng, by: float):
+    return pulse * by
+
+
+@view("pulse", batched=True)
+def doubled(pulse, rng):
+    """Made of a view that serves a sample and a batch."""
+    return scaled(pulse, rng, by=2.0)
+
+
+BATCH = torch.arange(6.0).view(2, 3)
+
+
+def test_a_batched_form_is_there_only_where_it_was_given():
+    gen = torch.Generator()
+    assert torch.equal(scaled(by=3.0).batched(BATCH, gen), 3 * BATCH)
+    assert torch.equal(scaled.batched(BATCH, gen, by=3.0), 3 * BATCH)
+    assert torch.equal(scaled(BATCH, gen, by=3.0), 3 * BATCH)
+    assert torch.equal(pickle.loads(pickle.dumps(doubled())).batched(BATCH, gen), 2 * BATCH)
+    assert doubled(SAMPLE.data["pulse"], rng()).tolist() == [0, 2, 4, 6]
+    for plain in (jitter, jitter(), bands(), echo()):
+        assert not hasattr(plain, "batched")
+    with pytest.raises(AttributeError, match=r"jitter.* has no batched form"):
+        jitter(BATCH, gen)
+
+
+def test_a_batched_form_has_the_parameters_of_the_function():
+    for form in (lambda batch, generator: batch, lambda batch, generator, by=1.0: batch):
+        with pytest.raises(TypeError, match=r"other\(\*, by: float\) has a batched form with other parameters"):
+
+            @view("pulse", batched=form)
+            def other(pulse, rng, by: float):
+                return pulse
+
+    with pytest.raises(TypeError, match="a view is a function"):
+        view("pulse", batched=lambda batch: batch)(lambda pulse, rng: pulse)
+    for facts in ({"makes": "echo"}, {"names": ("a", "b")}):
+        with pytest.raises(TypeError, match="one view of its own modality"):
+            view("pulse", batched=True, **facts)(lambda pulse, rng: pulse)
+    with pytest.raises(TypeError, match="Centre: batched= is for a function"):
+        view("pulse", batched=True)(Centre)
+
+
+def test_a_composition_is_batched_where_all_its_parts_are():
+    both = Compose([scaled(by=3.0), doubled()])
+    assert torch.equal(pickle.loads(pickle.dumps(both)).batched(BATCH, torch.Generator()), 6 * BATCH)
+    for last in (jitter(), echo(), bands()):
+        assert not hasattr(Compose([doubled(), last]), "batched")
 
 
 PLUGIN = """

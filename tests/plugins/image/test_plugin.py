@@ -23,6 +23,6 @@ def test_everything_on_offer_can_be_imported() -> None:
         for offer in reg.offers(kind)
         if offer.prefix == "image"
     ]
-    assert len(names) == 21
+    assert len(names) == 22
     for kind, name in names:
         assert (reg.load(kind, name).__doc__ or "").strip(), name

@@ -56,8 +56,12 @@ class SampleContract(Contract):
     @cached_property
     def samples(self) -> list[Sample]:
         """A sample for each row of cells."""
+        return self.loaded(self.rows)
+
+    def loaded(self, rows: Sequence[Mapping[str, Any]]) -> list[Sample]:
+        """A sample for each of these rows of raw cells."""
         name = self.reads.name
-        return [Sample(i, {name: self.reads.load(row, self.folder)}) for i, row in enumerate(self.rows)]
+        return [Sample(i, {name: self.reads.load(row, self.folder)}) for i, row in enumerate(rows)]
 
     @property
     def batch(self) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from numbers import Real
 from typing import Any
@@ -27,10 +28,13 @@ class ViewContract(SampleContract):
 
     Attributes:
         random: False for a view that is the same whatever the rng.
+        alike: at least three rows of raw cells that fit into one batch as they are loaded, by which a batched form is checked; by
+            default ``cells``.
     """
 
     kind = "view"
     random: bool = True
+    alike: Sequence[Mapping[str, Any]] = ()
 
     @cached_property
     def generator(self) -> Any:
@@ -43,6 +47,11 @@ class ViewContract(SampleContract):
     def views(self, sample: Sample, seed: int = 0) -> list[View]:
         """The generator's views of a sample under a seed."""
         return list(self.generator(sample, np.random.default_rng(seed)))
+
+    @cached_property
+    def batchable(self) -> list[Sample]:
+        """A sample for each row of ``alike``, or of ``cells``."""
+        return self.loaded(self.alike or self.rows)
 
     def collates(self, name: str) -> Modality:
         """The modality of the views: what was read, or another that the generator makes."""
@@ -150,7 +159,7 @@ class ViewContract(SampleContract):
     def test_batched_is_a_function_of_its_generator(self) -> None:
         """The batched form draws from its torch generator alone, and changes nothing."""
         self._has_batched()
-        data, kept = self._plain(self.samples), self._plain(self.samples)
+        data, kept = self._plain(self.batchable), self._plain(self.batchable)
         made = []
         for seed in (1, 2):
             stir(seed)
@@ -166,19 +175,19 @@ class ViewContract(SampleContract):
     def test_batched_is_shaped_as_the_views_are(self) -> None:
         """Rows, shapes and dtypes are those of collated views."""
         self._has_batched()
-        made = self._batched(self._plain(self.samples))
-        wanted = collated(self.reads, [self.views(s)[0] for s in self.samples]).data
+        made = self._batched(self._plain(self.batchable))
+        wanted = collated(self.reads, [self.views(s)[0] for s in self.batchable]).data
         assert tree_shape(made) == tree_shape(wanted), (
             f"batched gives rows of {tree_shape(made)}, but views collate to {tree_shape(wanted)}: make them equal"
         )
-        assert all(len(leaf) == len(self.samples) for leaf in leaves_of(made)), (
+        assert all(len(leaf) == len(self.batchable) for leaf in leaves_of(made)), (
             "batched must give a row for each it gets"
         )
 
     def test_batched_is_of_the_same_distribution(self) -> None:
         """Draws of one sample, by both forms: each element, how many of a row's change, and their sum."""
         self._has_batched()
-        for sample in self.samples[:2]:
+        for sample in self.batchable[:2]:
             plain = self._plain([sample] * DRAWS)
             draws = collated(self.reads, [self.views(sample, seed)[0] for seed in range(DRAWS)]).data
             whole = self._batched(plain)

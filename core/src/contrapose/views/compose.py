@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 
 from contrapose.errors import ConfigError
 from contrapose.types import Sample, View, ViewGenerator
@@ -44,6 +45,20 @@ class Compose:
             meta.update(views[0].meta)
             sample = replace(sample, data={**sample.data, views[0].modality: views[0].data})
         return [replace(v, meta={**meta, **v.meta}) if meta else v for v in self.generators[-1](sample, rng)]
+
+    @property
+    def batched(self) -> Callable[[Any, torch.Generator], Any]:
+        """The batched forms one after the other; no such attribute unless each has one, and makes one view of its modality."""
+        for generator in self.generators:
+            one = made_modality(generator) == generator.modality and not getattr(generator, "view_names", ())
+            if not (one and hasattr(generator, "batched")):
+                raise AttributeError(f"{generator!r} has no batched form")
+        return self._batched
+
+    def _batched(self, data: Any, generator: torch.Generator) -> Any:
+        for part in self.generators:
+            data = part.batched(data, generator)  # type: ignore[attr-defined]
+        return data
 
     def fit(self, samples: Iterable[Sample]) -> None:
         """Fit each generator that fits, on the samples as they were read."""

@@ -10,6 +10,8 @@ from torch import Tensor
 from contrapose.errors import DataError
 
 Image = NDArray[np.uint8] | Tensor
+Rng = np.random.Generator | torch.Generator
+"""What a view draws from that serves one image or, with a ``torch.Generator``, a batch (n, 3, H, W)."""
 
 
 def to_tensor(image: Image) -> Tensor:
@@ -26,6 +28,13 @@ def to_tensor(image: Image) -> Tensor:
         kind = "tensor (3, H, W)" if isinstance(image, Tensor) else "array (H, W, 3)"
         raise DataError(f"an image is an RGB {kind}, not {tuple(image.shape)}")
     return tensor.float().div(255) if tensor.dtype == torch.uint8 else tensor.float()
+
+
+def to_batch(images: Tensor) -> Tensor:
+    """(n, 3, H, W), uint8 or float, to float32; uint8 is divided by 255. Raises ``DataError`` for another shape."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise DataError(f"a batch of images is an RGB tensor (n, 3, H, W), not {tuple(images.shape)}")
+    return images.float().div(255) if images.dtype == torch.uint8 else images.float()
 
 
 def to_array(image: Image) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ _SIMCLR = "Chen et al., SimCLR, ICML 2020, arXiv:2002.05709"
 _MOCO_V2 = "Chen et al., MoCo v2, 2020, arXiv:2003.04297"
 _BYOL = "Grill et al., BYOL, NeurIPS 2020, arXiv:2006.07733"
 _CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
+_PIRL = "Misra & van der Maaten, PIRL, CVPR 2020, arXiv:1912.01991"
 _RESNET = "He et al., ResNet, CVPR 2016, arXiv:1512.03385"
 _VIT = "Touvron et al., DeiT, ICML 2021, arXiv:2012.12877"
 
@@ -42,6 +43,7 @@ def register_view_generators() -> list[Spec]:
         _recipe("byol-a", "byol_a", "BYOL's first view: always blurred", _BYOL),
         _recipe("byol-b", "byol_b", "BYOL's second view: seldom blurred, sometimes solarized", _BYOL),
         _recipe("crosspoint", "crosspoint", "CrossPoint's picture: resize, jitter, flip", _CROSSPOINT),
+        Spec("jigsaw", "contrapose_image.jigsaw:Jigsaw", "PIRL's nine shuffled tiles", modality="image", paper=_PIRL),
         _recipe("eval", "evaluation", "resize and central crop, the same each time"),
         _step("random-resized-crop", "a random rectangle, resized"),
         _step("flip", "mirrored left and right"),

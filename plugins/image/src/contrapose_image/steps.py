@@ -1,34 +1,27 @@
 """The steps of image recipes, one function a step, each a view generator of its own.
 
 Every step takes uint8 (H, W, 3) or float (3, H, W), draws its parameters from ``rng`` with torchvision's distributions, applies
-them with torchvision's kernels, and returns float32 (3, H, W) in [0, 1]. Nothing reads a global random state.
+them with torchvision's kernels, and returns float32 (3, H, W) in [0, 1]. Nothing reads a global random state. Given (n, 3, H, W)
+with a ``torch.Generator``, each does the same to a batch (`contrapose_image.batched`).
 """
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Literal
-
 import numpy as np
-import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 
 from contrapose import view
+from contrapose_image import batched
+from contrapose_image.arguments import Interpolation, NotNegative, Probability, Range, Size, Turn
+from contrapose_image.boxes import crop_box
+from contrapose_image.colour import hue_turned
 from contrapose_image.pixels import Image, to_tensor
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Size = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-Range = tuple[Positive, Positive]
-Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
-
-@view("image")
+@view("image", batched=batched.random_resized_crop)
 def random_resized_crop(
     image: Image,
     rng: np.random.Generator,
@@ -48,21 +41,21 @@ def random_resized_crop(
     return resized(_crop(image, *_crop_box(image, rng, scale, ratio)), size, size, interpolation)
 
 
-@view("image")
+@view("image", batched=batched.flip)
 def flip(image: Image, rng: np.random.Generator, p: Probability = 0.5) -> Tensor:
     """Mirror left and right with probability ``p``."""
     image = to_tensor(image)
     return image.flip(-1) if rng.random() < p else image
 
 
-@view("image")
+@view("image", batched=batched.color_jitter)
 def color_jitter(
     image: Image,
     rng: np.random.Generator,
     brightness: NotNegative = 0.8,
     contrast: NotNegative = 0.8,
     saturation: NotNegative = 0.8,
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.2,
+    hue: Turn = 0.2,
     p: Probability = 0.8,
 ) -> Tensor:
     """With probability ``p``, change brightness, contrast, saturation and hue, in random order.
@@ -85,14 +78,14 @@ def color_jitter(
     return tensor
 
 
-@view("image")
+@view("image", batched=batched.grayscale)
 def grayscale(image: Image, rng: np.random.Generator, p: Probability = 0.2) -> Tensor:
     """With probability ``p``, take the colours away; three equal channels stay."""
     image = to_tensor(image)
     return tvf.rgb_to_grayscale(image, num_output_channels=3) if rng.random() < p else image
 
 
-@view("image")
+@view("image", batched=batched.blur)
 def blur(
     image: Image,
     rng: np.random.Generator,
@@ -113,14 +106,14 @@ def blur(
     return gaussian_blurred(image, kernel or max(3, image.shape[-2] // 10), rng.uniform(*sigma))
 
 
-@view("image")
+@view("image", batched=batched.solarize)
 def solarize(image: Image, rng: np.random.Generator, p: Probability = 0.2, threshold: Probability = 0.5) -> Tensor:
     """With probability ``p``, invert every value that is at least ``threshold``."""
     image = to_tensor(image)
     return tvf.solarize(image, threshold) if rng.random() < p else image
 
 
-@view("image")
+@view("image", batched=batched.resize)
 def resize(
     image: Image, rng: np.random.Generator, size: Size = 224, interpolation: Interpolation = "bilinear"
 ) -> Tensor:
@@ -153,38 +146,12 @@ def gaussian_blurred(image: Tensor, kernel: int, sigma: float) -> Tensor:
     return columns
 
 
-def hue_turned(image: Tensor, turn: float) -> Tensor:
-    """torchvision's ``adjust_hue`` of (3, H, W) by the closed form of HSV to RGB: many times faster on small images."""
-    red, green, blue = image
-    value, least = image.amax(dim=0), image.amin(dim=0)
-    chroma = value - least
-    safe = torch.where(chroma == 0, 1.0, chroma)
-    hue = torch.where(value == red, (green - blue) / safe, (red - green) / safe + 4)
-    hue = torch.where((value == green) & (value != red), (blue - red) / safe + 2, hue)  # in sixths of the circle
-    sectors = torch.tensor([5.0, 3.0, 1.0], dtype=image.dtype).view(3, 1, 1)
-    place = hue + (6 * turn + sectors)
-    place = place - 6 * torch.floor(place / 6)  # remainder() isn't vectorised
-    return value - chroma * torch.minimum(place, 4 - place).clamp_(0, 1)
-
-
 _JITTERS = (tvf.adjust_brightness, tvf.adjust_contrast, tvf.adjust_saturation, hue_turned)
 
 
 def _crop_box(image: Image, rng: np.random.Generator, scale: Range, ratio: Range) -> tuple[int, int, int, int]:
-    """Top, left, height, width by torchvision's rule: ten tries, then the largest central crop of an allowed ratio."""
     height, width = image.shape[-2:] if isinstance(image, Tensor) else image.shape[:2]
-    for _ in range(10):
-        area = height * width * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
-    w, h = width, height
-    if width / height < ratio[0]:
-        h = round(w / ratio[0])
-    elif width / height > ratio[1]:
-        w = round(h * ratio[1])
-    return (height - h) // 2, (width - w) // 2, h, w
+    return crop_box(height, width, rng, scale, ratio)
 
 
 def _crop(image: Image, top: int, left: int, height: int, width: int) -> Image:

@@ -1,6 +1,7 @@
 """Recipes: the published augmentations of a method as one view generator each, exact to their papers.
 
-All of them resize bilinearly but BYOL's, which is bicubic, and leave normalisation to the encoder.
+Made of steps that have a batched form, they have one too: the same lines, drawing from a ``torch.Generator``. All of them resize
+bilinearly but BYOL's, which is bicubic, and leave normalisation to the encoder.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from contrapose import view
-from contrapose_image.pixels import Image, to_tensor
+from contrapose_image.arguments import Size
+from contrapose_image.pixels import Image, Rng, to_tensor
 from contrapose_image.steps import (
-    Size,
     blur,
     color_jitter,
     flip,
@@ -30,8 +31,8 @@ Strength = Annotated[float, Field(ge=0, le=2.5)]  # hue is 0.2 of it, and at mos
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-@view("image")
-def simclr(image: Image, rng: np.random.Generator, size: Size = 224, strength: Strength = 1.0) -> Tensor:
+@view("image", batched=True)
+def simclr(image: Image, rng: Rng, size: Size = 224, strength: Strength = 1.0) -> Tensor:
     """SimCLR on ImageNet (Chen et al., 2020): crop (0.08, 1), flip, jitter, gray, blur half the time.
 
     Args:
@@ -41,8 +42,8 @@ def simclr(image: Image, rng: np.random.Generator, size: Size = 224, strength: S
     return blur(_simclr_colours(image, rng, size, strength), rng, p=0.5)
 
 
-@view("image")
-def simclr_cifar(image: Image, rng: np.random.Generator, size: Size = 32, strength: Strength = 0.5) -> Tensor:
+@view("image", batched=True)
+def simclr_cifar(image: Image, rng: Rng, size: Size = 32, strength: Strength = 0.5) -> Tensor:
     """SimCLR on CIFAR (Chen et al., 2020, appendix B.9): as on ImageNet, at strength 0.5 and without blur.
 
     Args:
@@ -52,28 +53,28 @@ def simclr_cifar(image: Image, rng: np.random.Generator, size: Size = 32, streng
     return _simclr_colours(image, rng, size, strength)
 
 
-@view("image")
-def moco_v2(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+@view("image", batched=True)
+def moco_v2(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """MoCo v2 (Chen et al., 2020): crop (0.2, 1), jitter (0.4, 0.4, 0.4, 0.1), gray, blur half the time, flip."""
     image = random_resized_crop(image, rng, size=size, scale=(0.2, 1.0))
     image = color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8)
     return flip(blur(grayscale(image, rng, p=0.2), rng, p=0.5), rng)
 
 
-@view("image")
-def byol_a(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+@view("image", batched=True)
+def byol_a(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """The first view of BYOL (Grill et al., 2020, appendix B): always blurred, never solarized. Goes with ``image/byol-b``."""
     return blur(_byol_colours(image, rng, size), rng, p=1.0)
 
 
-@view("image")
-def byol_b(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+@view("image", batched=True)
+def byol_b(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """The second view of BYOL (Grill et al., 2020, appendix B): blurred with 0.1, solarized with 0.2."""
     return solarize(blur(_byol_colours(image, rng, size), rng, p=0.1), rng, p=0.2)
 
 
-@view("image")
-def crosspoint(image: Image, rng: np.random.Generator, size: Size = 224) -> Tensor:
+@view("image", batched=True)
+def crosspoint(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """The picture's side of CrossPoint (Afham et al., 2022): resize, jitter (0.4, 0.4, 0.4) always, flip; no crop."""
     image = color_jitter(
         resize(image, rng, size=size), rng, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0, p=1.0
@@ -96,14 +97,14 @@ def evaluation(image: Image, rng: np.random.Generator, size: Size = 224, crop: S
     return tvf.center_crop(image, [size, size])
 
 
-def _simclr_colours(image: Image, rng: np.random.Generator, size: int, strength: float) -> Tensor:
+def _simclr_colours(image: Image, rng: Rng, size: int, strength: float) -> Tensor:
     image = flip(random_resized_crop(image, rng, size=size), rng)
     s = strength
     image = color_jitter(image, rng, brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s, p=0.8)
     return grayscale(image, rng, p=0.2)
 
 
-def _byol_colours(image: Image, rng: np.random.Generator, size: int) -> Tensor:
+def _byol_colours(image: Image, rng: Rng, size: int) -> Tensor:
     image = flip(random_resized_crop(image, rng, size=size, interpolation="bicubic"), rng)
     image = color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8)
     return grayscale(image, rng, p=0.2)
