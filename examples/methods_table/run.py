@@ -10,7 +10,9 @@ Each method runs in a process of its own and leaves ``runs/methods-table/NAME.js
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -82,7 +84,7 @@ def one_seed(name: str, seed: int, said: dict[str, Any]) -> dict[str, Any]:
 
 
 def work(name: str, seeds: list[int]) -> None:
-    """All seeds of a method, in this process; writes its result."""
+    """Those seeds of a method that lack a result, in this process; writes the method's file after each."""
     import torch
 
     from contrapose.plugins import registry
@@ -90,27 +92,51 @@ def work(name: str, seeds: list[int]) -> None:
     torch.set_num_threads(1)
     registry().load_file(HERE / "sights.py")
     said = table()
-    runs = [one_seed(name, seed, said) for seed in seeds]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, 1 thread"
-    found = {"method": name, "device": device, "torch": torch.__version__, "peak_bytes": peak, "runs": runs}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    whole = RESULTS / f"{name}.json"
-    part = whole.with_suffix(".part")
-    part.write_text(json.dumps(found, indent=1) + "\n")
-    part.replace(whole)
+    for seed in missing(name, seeds, said):
+        run = one_seed(name, seed, said) | {"config": digest(name, seed, said), "peak_bytes": peak()}
+        runs = [r for r in known(name) if r["seed"] != seed] + [run]
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, 1 thread"
+        found = {"method": name, "device": device, "torch": torch.__version__, "runs": sorted(runs, key=_seed)}
+        part = RESULTS / f"{name}.part"
+        part.write_text(json.dumps(found, indent=1) + "\n")
+        part.replace(RESULTS / f"{name}.json")
+
+
+def known(name: str) -> list[dict[str, Any]]:
+    """The runs of a method that have a result."""
+    file = RESULTS / f"{name}.json"
+    runs: list[dict[str, Any]] = json.loads(file.read_text())["runs"] if file.exists() else []
+    return runs
+
+
+def missing(name: str, seeds: list[int], said: dict[str, Any]) -> list[int]:
+    """The seeds without a result of the config as it is now."""
+    there = {r["seed"] for r in known(name) if r["config"] == digest(name, r["seed"], said)}
+    return [seed for seed in seeds if seed not in there]
+
+
+def digest(name: str, seed: int, said: dict[str, Any]) -> str:
+    """A run's config in eight letters."""
+    return hashlib.sha256(json.dumps(config_of(name, said, seed), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def peak() -> int:
+    """The largest part of the memory that this process has held so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def spawn(name: str, seeds: list[int]) -> str:
-    """The same in a process of its own; what to tell of it."""
+    """The same in a process of its own, on one thread; what to tell of it."""
     ask = [sys.executable, __file__, name, "--here", "--seeds", *map(str, seeds)]
-    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    one = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(ask, capture_output=True, text=True, check=False, env=one)
     if done.returncode:
         (RESULTS / f"{name}.err").write_text(done.stdout + done.stderr)
         return f"{name:14} FAILED: {(done.stderr.strip() or 'no word').splitlines()[-1]}"
-    runs = json.loads((RESULTS / f"{name}.json").read_text())["runs"]
+    runs = known(name)
     mean = {key: sum(r[key] for r in runs) / len(runs) for key in ("knn", "linear", "rank", "seconds")}
-    return f"{name:14} kNN {100 * mean['knn']:.1f}  linear {100 * mean['linear']:.1f}  rank {mean['rank']:.0f}  {mean['seconds']:.0f} s"
+    shown = f"kNN {100 * mean['knn']:.1f}  linear {100 * mean['linear']:.1f}  rank {mean['rank']:.0f}"
+    return f"{name:14} {shown}  {mean['seconds']:.0f} s  ({len(runs)} seeds)"
 
 
 def main() -> None:
@@ -131,11 +157,15 @@ def main() -> None:
         build = HERE.parent / "data/build_cifar10.py"
         subprocess.run([sys.executable, build, "--train", "4000", "--test", "2000", "-o", data], check=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    waiting = [n for n in names if args.methods or not (RESULTS / f"{n}.json").exists()]
+    waiting = [n for n in names if missing(n, args.seeds, said)]
     with ThreadPoolExecutor(args.jobs) as pool:
         lines = list(pool.map(lambda n: _said(spawn(n, args.seeds)), waiting))
     if failed := [line for line in lines if "FAILED" in line]:
         sys.exit(f"{len(failed)} of {len(lines)} failed: see runs/methods-table/*.err")
+
+
+def _seed(run: dict[str, Any]) -> int:
+    return int(run["seed"])
 
 
 def _said(line: str) -> str:

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, Stratifi
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
 
 PENALTIES = {"linear": (0.1, 1.0, 10.0, 100.0), "svm": (0.03, 0.3, 3.0)}
 """Inverse penalties C that are tried. Rows are scaled to about unit length, so these ranges hold for any encoder."""
@@ -48,7 +49,8 @@ def probe(
     pipeline = make_pipeline(StandardScaler(), FunctionTransformer(lambda x: x / math.sqrt(x.shape[1])), model)
     key = f"{type(model).__name__.lower()}__C"
     folds = splits(labels, groups, seed)
-    with warnings.catch_warnings():
+    # Threads don't pay on features this small, and on a busy machine those of BLAS wait for each other.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # A C so weak that its solver runs out of iterations is still a candidate, judged by its held-out accuracy.
         warnings.simplefilter("ignore", ConvergenceWarning)
         if not folds:
