@@ -17,6 +17,7 @@ except ImportError as error:
 
 from contrapose.testing.compare import same_distribution
 from contrapose.testing.contract import Contract
+from contrapose.testing.ddp import assert_ddp_equivalent
 from contrapose.testing.encoder import EncoderContract
 from contrapose.testing.loss import LossContract
 from contrapose.testing.mixer import MixerContract
@@ -32,5 +33,6 @@ __all__ = [
     "MixerContract",
     "ModalityContract",
     "ViewContract",
+    "assert_ddp_equivalent",
     "same_distribution",
 ]
