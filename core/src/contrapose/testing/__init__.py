@@ -22,6 +22,7 @@ from contrapose.testing.encoder import EncoderContract
 from contrapose.testing.loss import LossContract
 from contrapose.testing.mixer import MixerContract
 from contrapose.testing.modality import ModalityContract
+from contrapose.testing.resume import assert_resume_exact
 from contrapose.testing.view import ViewContract
 
 del pytest
@@ -34,5 +35,6 @@ __all__ = [
     "ModalityContract",
     "ViewContract",
     "assert_ddp_equivalent",
+    "assert_resume_exact",
     "same_distribution",
 ]

@@ -10,7 +10,7 @@ from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -44,20 +44,26 @@ class Ranks:
         """``function(*arguments[rank])`` on every rank, and what each gives. Fails with what one of them says."""
         with must("it must be picklable, so that other processes can have it: define what it is made of in a module"):
             jobs = [pickle.dumps((function, a)) for a in arguments]
+        try:
+            return self._answers(jobs)
+        except BaseException:  # the others wait for one that failed, and would answer the next check
+            self.close()
+            raise
+
+    def _answers(self, jobs: Sequence[bytes]) -> list[Any]:
         for connection, job in zip(self.connections, jobs, strict=True):
             connection.send_bytes(job)
-        found: dict[Any, Any] = {}
+        found: dict[int, Any] = {}
         while len(found) < self.size:
-            for ready in wait([c for c in self.connections if c not in found]):
-                rank = self.connections.index(ready)  # type: ignore[arg-type]
+            for ready in wait([c for rank, c in enumerate(self.connections) if rank not in found]):
+                rank = self.connections.index(cast(Connection, ready))
                 try:
-                    good, found[ready] = pickle.loads(self.connections[rank].recv_bytes())
+                    good, found[rank] = pickle.loads(self.connections[rank].recv_bytes())
                 except EOFError:
-                    good, found[ready] = False, "its process died"
+                    good, found[rank] = False, "its process died"
                 if not good:
-                    self.close()
-                    raise AssertionError(f"rank {rank} of {self.size}: {found[ready]}")
-        return [found[c] for c in self.connections]
+                    raise AssertionError(f"rank {rank} of {self.size}: {found[rank]}")
+        return [found[rank] for rank in range(self.size)]
 
     def close(self) -> None:
         """End the processes; the next check starts others."""
