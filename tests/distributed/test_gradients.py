@@ -96,4 +96,3 @@ def test_two_processes_equal_one(name: str, how: str, chunk: int | None) -> None
     method = ALL[name].method()
     ALL[name].before(method)
     assert_ddp_equivalent(method, batches(ALL[name], how), chunk_size=chunk)
-

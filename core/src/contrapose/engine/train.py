@@ -60,7 +60,9 @@ def check(method: Method, train: TrainConfig) -> None:
         require_exact(method.train(), train.chunk_batchnorm)
 
 
-def backward(model: torch.nn.Module, method: Method, batch: Batch, accelerator: Accelerator, train: TrainConfig) -> LossOut:
+def backward(
+    model: torch.nn.Module, method: Method, batch: Batch, accelerator: Accelerator, train: TrainConfig
+) -> LossOut:
     """The loss of a batch, and its gradient over all processes in the parameters' ``grad``."""
     if train.chunk_size is None:
         out: LossOut = model(batch)

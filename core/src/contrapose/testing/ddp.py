@@ -77,7 +77,9 @@ def assert_ddp_equivalent(
         _compare({"the loss": one.loss}, {"the loss": many.loss}, where, tolerance)
         _compare(one.grads, many.grads, where, tolerance)
     if not any(g.any() for step in ours for g in step.grads.values()):
-        raise AssertionError("no parameter has a gradient in any step: nothing was compared; a queue, say, needs a second batch")
+        raise AssertionError(
+            "no parameter has a gradient in any step: nothing was compared; a queue, say, needs a second batch"
+        )
     for rank, (_, state) in enumerate(found):
         _compare(found[0][1], state, f"after {len(ours)} steps, rank {rank} against rank 0", tolerance)
 

@@ -77,7 +77,9 @@ def _same_metrics(whole: list[str], resumed: list[str], stop: int) -> None:
 
 def _same_tensors(part: str, whole: dict[str, Tensor], resumed: dict[str, Tensor], stop: int) -> None:
     if whole.keys() != resumed.keys():
-        raise AssertionError(f"resumed after step {stop}, the {part} lacks or adds {sorted(whole.keys() ^ resumed.keys())}")
+        raise AssertionError(
+            f"resumed after step {stop}, the {part} lacks or adds {sorted(whole.keys() ^ resumed.keys())}"
+        )
     for name, tensor in whole.items():
         other = resumed[name]
         equal = tensor.dtype == other.dtype and tensor.shape == other.shape
