@@ -6,12 +6,12 @@ import re
 
 import pytest
 import torch
-from tests.algebra import CASES, QK, TWO, Net, batch
 
 from contrapose import ConfigError, Method
 from contrapose.losses.head import HeadLoss
 from contrapose.sources.base import Source
 from contrapose.testing import assert_ddp_equivalent
+from tests.algebra import CASES, QK, TWO, Net, batch
 
 
 class Uniform(HeadLoss):

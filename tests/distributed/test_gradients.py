@@ -10,13 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.algebra import CASES, CROPS, HEAD, Case, Step, batch, gradients, preset
-from torch import Tensor
 
-from contrapose import Batch, ConfigError, Method, registry
-from contrapose.losses.pair import PairLoss
-from contrapose.methods import gather, outputs
+from contrapose import Batch, registry
 from contrapose.testing import assert_ddp_equivalent
+from tests.algebra import CASES, CROPS, HEAD, Case, Step, batch, preset
 
 COUNT = 9
 DAYS = 3

@@ -122,7 +122,7 @@ def test_a_source_that_forgets_is_found(source: type[Source], keeps: bool, proje
     if keeps:
         assert_resume_exact(config(project, tree, {}), steps=4, stop=2)
         return
-    with pytest.raises(AssertionError, match="resumed after step 2, loss of step 3 is .*persistent buffers"):
+    with pytest.raises(AssertionError, match=r"resumed after step 2, loss of step 3 is .*persistent buffers"):
         assert_resume_exact(config(project, tree, {}), steps=4, stop=2)
 
 

@@ -40,9 +40,9 @@ def assert_ddp_equivalent(
 ) -> None:
     """Fail unless several processes (gloo) give the parameters the gradients of one process on the whole batch.
 
-    Works on a copy of the method, on the CPU in float64, its encoders and heads in eval mode: dropout and BatchNorm's batch statistics differ
-    between processes by their nature. The copy takes an SGD step after each batch and commits it, so that with several batches what
-    sources and twins have kept of the first tells in the second; it must then be the same on all ranks, too. ::
+    Works on a copy of the method, on the CPU in float64, its encoders and heads in eval mode: dropout and BatchNorm's batch
+    statistics differ between processes by their nature. The copy takes an SGD step after each batch and commits it, so that with
+    several batches what sources and twins have kept of the first tells in the second; it must be the same on all ranks then. ::
 
         def test_two_processes_train_as_one():
             parts = Parts(Config.load("my.yaml"))
