@@ -14,9 +14,9 @@ import torch
 from contrapose import Batch, registry
 from contrapose.testing import assert_ddp_equivalent
 from tests.algebra import CASES, CROPS, HEAD, Case, Step, batch, preset
+from tests.conftest import DAYS
 
 COUNT = 9
-DAYS = 3
 MISSING = {
     "even": {},
     "holes": {"video": (1, 5), "flat": (0, 7), "flow": (2, 8)},

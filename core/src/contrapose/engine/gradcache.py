@@ -51,7 +51,7 @@ def backward_in_chunks(
         with autocast():
             tables = method.encode(batch)
         out = method.score(tables, batch)
-        out.loss.backward()  # type: ignore[no-untyped-call]
+        out.loss.backward()
         return out
     device = batch.sample.device
     places = torch.arange(len(batch), device=device).tensor_split(count)  # of equal size: a small rest is slow
@@ -69,7 +69,7 @@ def backward_in_chunks(
         pieces = zip(*(of[ref] for of in found), strict=True)
         cuts[ref] = [_join(p, places, None if folded else batch) for p in pieces]
     out = method.score(method.towers.tables(batch, {ref: [c.part for c in of] for ref, of in cuts.items()}), batch)
-    out.loss.backward()  # type: ignore[no-untyped-call]
+    out.loss.backward()
 
     grads = [(ref, k, cut.grads()) for ref, of in cuts.items() for k, cut in enumerate(of)]
     buffers = [(b, b.clone()) for b in method.towers.buffers()]

@@ -68,10 +68,11 @@ def average(parameters: Iterable[Parameter]) -> None:
     params = [p for p in parameters if p.requires_grad]
     having = torch.tensor([p.grad is not None for p in params], device=params[0].device).int()
     dist.all_reduce(having)
-    reduced = [p for p, ranks in zip(params, having.tolist(), strict=True) if ranks]
-    for p in reduced:
-        p.grad = torch.zeros_like(p) if p.grad is None else p.grad.div_(world_size())
-    works = [dist.all_reduce(p.grad, async_op=True) for p in reduced]
+    works = []
+    for p, ranks in zip(params, having.tolist(), strict=True):
+        if ranks:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad.div_(world_size())
+            works.append(dist.all_reduce(p.grad, async_op=True))
     for work in works:
         work.wait()
 

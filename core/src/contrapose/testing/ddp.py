@@ -91,7 +91,7 @@ def _steps(method: Method, batches: Sequence[Batch], chunk_size: int | None) -> 
         method.zero_grad(set_to_none=True)
         if chunk_size is None:
             out = method.loss(batch)
-            out.loss.backward()  # type: ignore[no-untyped-call]
+            out.loss.backward()
         else:
             out = backward_in_chunks(method, batch, chunk_size)
         trained = {n: p for n, p in method.named_parameters() if p.requires_grad}

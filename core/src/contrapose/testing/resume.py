@@ -60,11 +60,12 @@ def assert_resume_exact(
             shutil.rmtree(later)
         stir(1)
         train(copy.deepcopy(config), set=wanted, plugins=plugins, resume=resumed, quiet=True)
-        _same_metrics(*((run / "metrics.csv").read_text().splitlines() for run in (whole, resumed)), stop)
-        last = f"checkpoints/step-{steps:08d}"
+        a, b = ((run / "metrics.csv").read_text().splitlines() for run in (whole, resumed))
+        _same_metrics(a, b, stop)
         for part in ("model", "optimizer"):
-            found = [safetensors.torch.load_file(run / last / f"{part}.safetensors") for run in (whole, resumed)]
-            _same_tensors(part, *found, stop)
+            file = f"checkpoints/step-{steps:08d}/{part}.safetensors"
+            x, y = (safetensors.torch.load_file(run / file) for run in (whole, resumed))
+            _same_tensors(part, x, y, stop)
 
 
 def _same_metrics(whole: list[str], resumed: list[str], stop: int) -> None:
