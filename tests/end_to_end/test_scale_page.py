@@ -56,7 +56,7 @@ def test_these_are_all_snippets() -> None:
 
 
 def test_the_config(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    configure().load_file(place / "waves.py")
+    configure().load_file(Path(__file__).with_name("waves.py"))  # as other tests do: a module's name is taken once
     said = YAML(typ="safe", pure=True).load(SNIPPETS[0][1])["train"]
     settings = [f"train.{key}={value // 128 or 1}" for key, value in said.items()]
     train(Config.load(place / "my.yaml", settings), out=tmp_path / "run")
