@@ -110,9 +110,8 @@ def test_frozen_parameters_do_not_move_even_by_weight_decay() -> None:
 
     method = Stand()
     optimizer = make_optimizer("adamw", [{"params": list(method.parameters()), "weight_decay": 0.5}], 0.1)
-    train_step(
-        method, method, optimizer, None, accelerator_for(Config.of({"data": "x", "train": {"device": "cpu"}}).run.train)
-    )
+    how = Config.of({"data": "x", "train": {"device": "cpu"}}).run.train
+    train_step(method, method, optimizer, None, accelerator_for(how), how)
     assert method.a.item() != 1.0
     assert method.b.item() == 1.0
     assert method.advanced == 1
@@ -125,7 +124,7 @@ def test_a_rehearsal_leaves_no_trace(project: Path, tmp_path: Path) -> None:
     batch = next(iter(parts.train_loader()))
     before = {k: v.clone() for k, v in method.state_dict().items()}
     rng = torch.get_rng_state()
-    estimate = rehearse(method, lambda: method(batch).loss, torch.device("cpu"), 100, 0.5)
+    estimate = rehearse(method, lambda: method(batch).loss.backward(), torch.device("cpu"), 100, 0.5)
     assert estimate.parameters == sum(p.numel() for p in method.parameters() if p.requires_grad)
     assert 0.5 < estimate.seconds_per_step == pytest.approx(estimate.seconds / 100)
     assert estimate.peak_bytes > 1e7

@@ -65,27 +65,26 @@ def hiss(data, rng, sigma: float = 0.1):
 class Net(nn.Module):
     """BatchNorm and dropout: what a resumed run is most likely to get wrong."""
 
-    def __init__(self, modality: str, width: int = 16, dropout: float = 0.1) -> None:
+    def __init__(self, modality: str, width: int = 16, dropout: float = 0.1, norm: bool = True) -> None:
         super().__init__()
         self.modality, self.dims = modality, {"pooled": width}
-        self.net = nn.Sequential(
-            nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, width)
-        )
+        normed = nn.BatchNorm1d(32) if norm else nn.Identity()
+        self.net = nn.Sequential(nn.Linear(32, 32), normed, nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, width))
 
     def forward(self, data):
         return {"pooled": self.net(data)}
 
 
 @contrapose.encoder("wave-net")
-def wave_net(width: int = 16, dropout: float = 0.1) -> nn.Module:
+def wave_net(width: int = 16, dropout: float = 0.1, norm: bool = True) -> nn.Module:
     """A small net for waves."""
-    return Net("wave", width, dropout)
+    return Net("wave", width, dropout, norm)
 
 
 @contrapose.encoder("echo-net")
-def echo_net(width: int = 16, dropout: float = 0.1) -> nn.Module:
+def echo_net(width: int = 16, dropout: float = 0.1, norm: bool = True) -> nn.Module:
     """A small net for echoes."""
-    return Net("echo", width, dropout)
+    return Net("echo", width, dropout, norm)
 
 
 @contrapose.encoder("nan-net")

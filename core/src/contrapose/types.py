@@ -88,13 +88,14 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch with every tensor on ``device``."""
-        return self._map(lambda t: t.to(device, non_blocking=non_blocking))
+        return self.map(lambda t: t.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which ``to(..., non_blocking=True)`` copies alongside the computing."""
-        return self._map(Tensor.pin_memory)
+        return self.map(Tensor.pin_memory)
 
-    def _map(self, fn: Callable[[Tensor], Tensor]) -> Batch:
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with ``fn`` done to every tensor."""
         views = {
             name: ViewBatch(tree_map(fn, v.data), v.modality, fn(v.index), tree_map(fn, v.meta))
             for name, v in self.views.items()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .progress import clock_time
 
@@ -34,15 +34,15 @@ class Estimate:
 
 
 def rehearse(
-    method: nn.Module, loss: Callable[[], Tensor], device: torch.device, steps: int, load_seconds: float
+    method: nn.Module, backward: Callable[[], object], device: torch.device, steps: int, load_seconds: float
 ) -> Estimate:
-    """Run ``loss`` forward and backward without an optimiser step, and put buffers, gradients and RNG back.
+    """Run a step's forward and backward pass without its optimiser, and put buffers, gradients and RNG back.
 
     A rehearsal that takes less than a second is repeated, because the first one also warms up allocators and kernels.
 
     Args:
         method: whose parameters and buffers are involved.
-        loss: the loss of the first batch as a scalar tensor.
+        backward: computes the gradient of the first batch.
         device: where it runs.
         steps: steps left.
         load_seconds: time to wait for a batch, added to each step.
@@ -51,19 +51,19 @@ def rehearse(
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
     with _untouched(method, device):
-        seconds = _timed(loss, cuda)
+        seconds = _timed(backward, cuda)
         if seconds < LONG_STEP_SECONDS:
             method.zero_grad(set_to_none=True)
-            seconds = _timed(loss, cuda)
+            seconds = _timed(backward, cuda)
     peak = torch.cuda.max_memory_allocated(device) if cuda else _peak_process_bytes()
     parameters = sum(p.numel() for p in method.parameters() if p.requires_grad)
     seconds += load_seconds
     return Estimate(parameters, seconds, seconds * steps, peak, "GPU" if cuda else "this process")
 
 
-def _timed(loss: Callable[[], Tensor], cuda: bool) -> float:
+def _timed(backward: Callable[[], object], cuda: bool) -> float:
     began = time.perf_counter()
-    loss().backward()
+    backward()
     if cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - began

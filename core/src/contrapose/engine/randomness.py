@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from contrapose.types import ident
 
@@ -23,6 +24,23 @@ def reseed(seed: int, stage: str, *position: int) -> None:
     torch.default_generator.manual_seed(int(state[0]))
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(int(state[0]))
+
+
+Chance = tuple[Tensor, Tensor | None]
+"""The state of torch's global generators, the CPU's and a CUDA device's."""
+
+
+def chance(device: torch.device) -> Chance:
+    """Where the generators stand, for ``repeat``."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def repeat(before: Chance, device: torch.device) -> None:
+    """Set the generators back: what is drawn next is what was drawn after ``before``."""
+    cpu, cuda = before
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state(cuda, device)
 
 
 @contextmanager

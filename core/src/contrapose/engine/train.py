@@ -15,11 +15,13 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
+from contrapose.methods.gather import average, share
 from contrapose.types import Batch, Rows
 
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .estimate import rehearse
+from .gradcache import backward_in_chunks, require_exact
 from .loggers import make_loggers
 from .logs import Metrics, Skipped
 from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
@@ -48,9 +50,29 @@ class Feed:
 
 
 def check(method: Method, train: TrainConfig) -> None:
-    """Raise ``ConfigError`` for an optimiser or a schedule that there isn't, before anything is written."""
+    """Raise ``ConfigError`` for what can't be trained so, before anything is written.
+
+    That is an optimiser or a schedule that there isn't, and a BatchNorm in chunks.
+    """
     make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
     lr_factor(train.schedule, 0, steps_per_epoch=1, epochs=1)
+    if train.chunk_size is not None:
+        require_exact(method.train(), train.chunk_batchnorm)
+
+
+def backward(
+    model: torch.nn.Module, method: Method, batch: Batch, accelerator: Accelerator, train: TrainConfig
+) -> LossOut:
+    """The loss of a batch, and its gradient over all processes in the parameters' ``grad``."""
+    if train.chunk_size is None:
+        out: LossOut = model(batch)
+        accelerator.backward(out.loss)
+        return out
+    out = backward_in_chunks(
+        method, batch, train.chunk_size, batchnorm=train.chunk_batchnorm, autocast=accelerator.autocast
+    )
+    average(method.parameters())
+    return out
 
 
 def train_step(
@@ -59,15 +81,14 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     accelerator: Accelerator,
-    clip: float | None = None,
+    train: TrainConfig,
 ) -> LossOut:
     """One optimiser step on a batch that lies on the device. ``model`` is ``method``, or what wraps it under DDP."""
-    out: LossOut = model(batch)
-    accelerator.backward(out.loss)
+    out = backward(model, method, batch, accelerator, train)
     for p in method.frozen():
         p.grad = None
-    if clip is not None:
-        accelerator.clip_grad_norm_(method.parameters(), clip)
+    if train.clip is not None:
+        accelerator.clip_grad_norm_(method.parameters(), train.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     method.advance()
@@ -120,7 +141,10 @@ def fit(
     with warnings.catch_warnings():
         # torch 2.14 deprecates the option that keeps buffers apart, before there is another that does.
         warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
-        model = accelerator.prepare_model(method)
+        # In chunks there is no wrapper for several processes: it would reduce the gradients once a chunk.
+        model = accelerator.prepare_model(method, evaluation_mode=train.chunk_size is not None)
+    if train.chunk_size is not None:
+        share([*method.parameters()])  # as the wrapper does when it is made
 
     main, rank = accelerator.is_main_process, accelerator.process_index
     line = ProgressLine(console, step, steps, per_epoch, train.batch_size, quiet or not main)
@@ -146,7 +170,7 @@ def fit(
                 model.train()
                 batches = iter(feed.batches(epoch, done))
                 if not told:
-                    batches = _tell(batches, model, method, accelerator, steps - step, train.workers, console)
+                    batches = _tell(batches, model, method, accelerator, steps - step, train, console)
                     told = True
                 for batch in batches:
                     factor = lr_factor(
@@ -154,7 +178,7 @@ def fit(
                     )
                     set_lr(optimizer, factor)
                     reseed(train.seed, "step", step, rank)
-                    out = train_step(model, method, optimizer, batch, accelerator, train.clip)
+                    out = train_step(model, method, optimizer, batch, accelerator, train)
                     step += 1
                     metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, batch.sample)
                     skipped.add(batch.skipped)
@@ -177,6 +201,15 @@ def fit(
         console.print(summary, highlight=False, soft_wrap=True)
 
 
+def batch_line(train: TrainConfig, processes: int) -> str:
+    """How large a batch is: over all processes, in each, and at a time."""
+    least, rest = divmod(train.batch_size, processes)
+    size = f"{least:,} or {least + 1:,}" if rest else f"{least:,}"
+    each = f", {size} in each of {processes} processes" if processes > 1 else ""
+    chunk = f", {train.chunk_size:,} at a time through the encoders" if train.chunk_size else ""
+    return f"batches of {train.batch_size:,} samples{each}{chunk}"
+
+
 def _agreed(stop: StopRequest, step: int, accelerator: Accelerator) -> int | None:
     """The signal to stop by now. Several processes learn of one at different steps, so they agree on it every ten."""
     if accelerator.num_processes == 1:
@@ -194,14 +227,17 @@ def _tell(
     method: Method,
     accelerator: Accelerator,
     steps: int,
-    workers: int,
+    train: TrainConfig,
     console: Console,
 ) -> Iterator[Batch]:
     """Print what the run will cost, by a rehearsal on the first batch; give the batches back, that one included."""
     began = time.perf_counter()
     first = next(batches)
-    waited = 0.0 if workers else time.perf_counter() - began  # workers load while the model computes
-    estimate = rehearse(method, lambda: model(first).loss, accelerator.device, steps, waited)
+    waited = 0.0 if train.workers else time.perf_counter() - began  # workers load while the model computes
+    estimate = rehearse(
+        method, lambda: backward(model, method, first, accelerator, train), accelerator.device, steps, waited
+    )
     if accelerator.is_main_process:
+        console.print(batch_line(train, accelerator.num_processes), highlight=False, soft_wrap=True)
         console.print(str(estimate), highlight=False, soft_wrap=True)
     return chain([first], batches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 from contrapose.types import Rows, ident, unknown
 
@@ -57,6 +59,22 @@ def share(tensors: list[Tensor]) -> None:
     if world_size() > 1:
         for t in tensors:
             dist.broadcast(t, 0)
+
+
+def average(parameters: Iterable[Parameter]) -> None:
+    """Average ``grad`` over ranks, as DDP does; a rank that has none counts as zero, and where none has any, none it stays."""
+    if world_size() == 1:
+        return
+    params = [p for p in parameters if p.requires_grad]
+    having = torch.tensor([p.grad is not None for p in params], device=params[0].device).int()
+    dist.all_reduce(having)
+    works = []
+    for p, ranks in zip(params, having.tolist(), strict=True):
+        if ranks:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad.div_(world_size())
+            works.append(dist.all_reduce(p.grad, async_op=True))
+    for work in works:
+        work.wait()
 
 
 class _Gather(torch.autograd.Function):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self, cast
 
 import torch
@@ -103,22 +103,27 @@ class Towers(nn.Module):
 
     def forward(self, batch: Batch, needed: Collection[str]) -> dict[str, Rows]:
         """The needed tables: ``branch``, ``branch.projected`` or ``branch.<tap>``."""
-        views = {n: [v for v in batch.views if self._takes(n, v, batch)] for n in self.branches}
-        for name, names in views.items():
-            if not names:
-                raise ConfigError(
-                    f"branch {name!r} takes views like {', '.join(self.branches[name].views)}, but there is "
-                    f"{', '.join(batch.views)}; name such a view under views:"
-                )
-        present = {n: presence(batch, v) for n, v in views.items()}
+        return self.tables(batch, self.parts(batch, needed))
+
+    def parts(self, batch: Batch, needed: Collection[str]) -> dict[str, list[Part]]:
+        """What the needed tables are made of, view by view: all the work of encoders and heads."""
+        views = self._views(batch)
         taps = self._forward(batch, views)
         projected: dict[Any, list[Part]] = {}
-        tables: dict[str, Rows] = {}
+        made = {}
         for ref in sorted(needed):
             name, _, part = ref.partition(".")
-            parts = self._parts(name, part, taps, views[name], batch, projected)
-            tables[ref] = table(name, self.branches[name].grad, batch, parts, present)
-        return tables
+            made[ref] = self._parts(name, part, taps, views[name], batch, projected)
+        return made
+
+    def tables(self, batch: Batch, parts: Mapping[str, Sequence[Part]]) -> dict[str, Rows]:
+        """Tables made of the parts of a batch."""
+        present = {n: presence(batch, v) for n, v in self._views(batch).items()}
+        made = {}
+        for ref, of in parts.items():
+            name = ref.partition(".")[0]
+            made[ref] = table(name, self.branches[name].grad, batch, of, present)
+        return made
 
     @torch.no_grad()
     def table(self, batch: Batch, ref: str) -> Rows:
@@ -141,6 +146,17 @@ class Towers(nn.Module):
             if modality in {str(getattr(self.encoders[e], "modality", e)) for e in self.routes[name].encoders}:
                 return name
         return None
+
+    def _views(self, batch: Batch) -> dict[str, list[str]]:
+        """The batch's views that each branch takes. Raises ``ConfigError`` where it takes none."""
+        views = {n: [v for v in batch.views if self._takes(n, v, batch)] for n in self.branches}
+        for name, names in views.items():
+            if not names:
+                raise ConfigError(
+                    f"branch {name!r} takes views like {', '.join(self.branches[name].views)}, but there is "
+                    f"{', '.join(batch.views)}; name such a view under views:"
+                )
+        return views
 
     def _takes(self, name: str, view: str, batch: Batch) -> bool:
         return matches(view, self.branches[name].views) and self._encoder(name, view, batch) in self.encoders

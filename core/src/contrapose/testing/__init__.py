@@ -17,10 +17,12 @@ except ImportError as error:
 
 from contrapose.testing.compare import same_distribution
 from contrapose.testing.contract import Contract
+from contrapose.testing.ddp import assert_ddp_equivalent
 from contrapose.testing.encoder import EncoderContract
 from contrapose.testing.loss import LossContract
 from contrapose.testing.mixer import MixerContract
 from contrapose.testing.modality import ModalityContract
+from contrapose.testing.resume import assert_resume_exact
 from contrapose.testing.view import ViewContract
 
 del pytest
@@ -32,5 +34,7 @@ __all__ = [
     "MixerContract",
     "ModalityContract",
     "ViewContract",
+    "assert_ddp_equivalent",
+    "assert_resume_exact",
     "same_distribution",
 ]
