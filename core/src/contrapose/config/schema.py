@@ -36,12 +36,9 @@ class Section(BaseModel):
 class TrainConfig(Section):
     """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
 
-<<<<<<< HEAD
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
-=======
     ``batch_size`` is that of all processes together; ``chunk_size``, where given, is how many samples go through a process's
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
->>>>>>> gradcache
     """
 
     epochs: Count = 100
