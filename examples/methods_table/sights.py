@@ -1,8 +1,9 @@
-"""Two more modalities of a picture, for methods across modalities: its lightness and its colour (CMC, Tian et al. 2020).
+"""What the table's methods need beside the plugins: a picture's lightness and colour as modalities, and its patches as a sequence.
 
 contrapose train ... --plugin examples/methods_table/sights.py
 
-Both read the picture's own column. As in the paper's YDbDr split, luma is one modality and the two colour differences the other.
+Lightness and colour read the picture's own column. As in CMC's YDbDr split (Tian et al. 2020), luma is one modality and the two
+colour differences the other. Patches are read one by one, as in CPC (van den Oord et al. 2018, section 3.2).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from contrapose import encoder, view
@@ -73,7 +75,7 @@ def colour_crop(picture: Any, rng: np.random.Generator, size: int = 32) -> Tenso
 class Sight(Small):
     """``image/small`` on fewer channels."""
 
-    def __init__(self, modality: str, width: int = 24) -> None:
+    def __init__(self, modality: str, width: int = 16) -> None:
         super().__init__(width)
         self.modality = modality
 
@@ -83,12 +85,35 @@ class Sight(Small):
 
 
 @encoder("lightness_small")
-def lightness_small(width: int = 24) -> Sight:
+def lightness_small(width: int = 16) -> Sight:
     """A small network for lightness."""
     return Sight("lightness", width)
 
 
 @encoder("colour_small")
-def colour_small(width: int = 24) -> Sight:
+def colour_small(width: int = 16) -> Sight:
     """A small network for colour."""
     return Sight("colour", width)
+
+
+class Patches(Small):
+    """``image/small`` on each patch by itself, in the order of reading; patches overlap by half."""
+
+    def __init__(self, width: int = 16, patch: int = 16) -> None:
+        super().__init__(width)
+        self.patch = patch
+
+    def forward(self, data: Tensor) -> dict[str, Tensor]:
+        """(n, 3, H, W) to ``dense`` (n, P, D), a position a patch, and their mean ``pooled`` (n, D)."""
+        side, step = self.patch, self.patch // 2
+        cut = rearrange(data.unfold(2, side, step).unfold(3, side, step), "n c y x h w -> (n y x) c h w")
+        taps = super().forward(cut)
+        dense = rearrange(taps["pooled"], "(n p) d -> n p d", n=len(data))
+        inner = rearrange(taps["layer3"], "(n p) d -> n p d", n=len(data))
+        return {"dense": dense, "pooled": dense.mean(1), "layer3": inner.mean(1)}
+
+
+@encoder("patches")
+def patches(width: int = 16, patch: int = 16) -> Patches:
+    """A small network on each patch."""
+    return Patches(width, patch)

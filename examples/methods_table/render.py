@@ -1,0 +1,128 @@
+"""docs/methods-table.md from the runs of run.py.
+
+python examples/methods_table/render.py --collect     # runs/methods-table/*.json to docs/figures/methods.json, then the page
+python examples/methods_table/render.py               # the page again
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from run import RESULTS, missing, table
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "docs/figures/methods.json"
+PAGE = ROOT / "docs/methods-table.md"
+MEASURES = ("knn", "linear", "rank", "seconds")
+
+HEAD = """<!-- Written by examples/methods_table/render.py from docs/figures/methods.json (make methods-table). -->
+# Every method under one budget
+
+{data}, the encoder `image/small` (four convolutions, 128 features) from random weights, {epochs} epochs of two views a picture or as many
+of one, batches of {batch}, AdamW at {lr}: a minute or so on one CPU thread ({device}), and far from where any of these methods ends. So the
+table doesn't rank methods. It shows that each preset learns: that the features (the same tap, `pooled`, before any head) tell test
+pictures apart better than those of the same network before its first step, by two standard errors or more.
+
+What each row changes of its preset (sizes of queues and heads, clocks, modalities) is in
+[table.yaml](../examples/methods_table/table.yaml). It was chosen on other training pictures, never on these test pictures. The untrained
+network's BatchNorm statistics are those of its training views, or it would be too easy to beat. Methods across modalities pair the picture with its
+lightness, or lightness and colour ([sights.py](../examples/methods_table/sights.py)); those of sequences see windows that pan over it.
+Rows marked with labels in *uses* see them in training.
+
+Mean ± standard deviation over seeds {seeds}. *Gain* is over the untrained encoder of the same seed, ± its standard error. *Rank* is the
+effective rank of the test features. *Memory* is the process's peak.
+
+| method | uses | kNN, % | gain | linear, % | gain | rank | CPU s | memory, GB |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def collect() -> dict[str, Any]:
+    """What the runs found, method by method. Raises ``SystemExit`` where a run lacks or is of another config."""
+    said = table()
+    names = [*said["references"], *said["methods"]]
+    files = {name: RESULTS / f"{name}.json" for name in names}
+    lacking = [n for n, f in files.items() if not f.exists() or missing(n, SEEDS, said)]
+    if lacking:
+        raise SystemExit(f"no result of this config yet: {', '.join(lacking)}; run examples/methods_table/run.py")
+    found = {name: json.loads(file.read_text()) for name, file in files.items()}
+    return {
+        "seeds": SEEDS,
+        "device": found["untrained"]["device"],
+        "torch": found["untrained"]["torch"],
+        "methods": {name: sorted(of["runs"], key=lambda r: r["seed"])[: len(SEEDS)] for name, of in found.items()},
+    }
+
+
+SEEDS = [0, 1, 2]
+
+
+def gains(found: dict[str, Any], name: str, measure: str, beside: str = "untrained") -> list[float]:
+    """The gain of each seed over the untrained encoder of that seed."""
+    return [r[measure] - b[measure] for r, b in zip(found["methods"][name], found["methods"][beside], strict=True)]
+
+
+def standard_error(values: list[float]) -> float:
+    """Of a mean."""
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def line(found: dict[str, Any], name: str, node: dict[str, Any]) -> str:
+    """A row of the table."""
+    runs = found["methods"][name]
+    cells = []
+    for measure in ("knn", "linear"):
+        cells.append(_spread([100 * r[measure] for r in runs]))
+        if name.startswith("untrained"):
+            cells.append("")
+        else:
+            gained = [100 * g for g in gains(found, name, measure, node.get("beside", "untrained"))]
+            cells.append(f"{statistics.mean(gained):+.1f} ± {standard_error(gained):.1f}")
+    rank, seconds = (statistics.mean(r[m] for r in runs) for m in ("rank", "seconds"))
+    memory = max(r["peak_bytes"] for r in runs) / 1e9
+    shown = f"*{name}*" if node is not None and name in table()["references"] else f"`{name}`"
+    return f"| {shown} | {_uses(node)} | {' | '.join(cells)} | {rank:.0f} | {seconds:.0f} | {memory:.1f} |"
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page."""
+    said = table()
+    train = said["base"]["train"]
+    head = HEAD.format(
+        data="The first 4,000 training and 2,000 test pictures of CIFAR-10",
+        epochs=train["epochs"],
+        batch=train["batch_size"],
+        lr=train["lr"],
+        device=f"torch {found['torch']}" if "CPU" in found["device"] else found["device"],
+        seeds=", ".join(map(str, found["seeds"])),
+    )
+    rows = [line(found, name, node) for kind in ("references", "methods") for name, node in said[kind].items()]
+    return head + "\n".join(rows) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+
+
+def _uses(node: dict[str, Any]) -> str:
+    said = [{"pair": "lightness", "sights": "lightness, colour", "panned": "sequences"}.get(node.get("on", ""), "")]
+    return ", ".join(filter(None, [*said, "labels" if node.get("labels") else ""]))
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--collect", action="store_true")
+    args = parser.parse_args()
+    if args.collect:
+        FIGURES.write_text(json.dumps(collect(), indent=1) + "\n")
+    PAGE.write_text(page(json.loads(FIGURES.read_text())))
+
+
+if __name__ == "__main__":
+    main()
