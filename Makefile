@@ -31,7 +31,7 @@ USED_BY_DEMO := core plugins/pointcloud plugins/image plugins/text plugins/tabul
 DEMO_FILES := $(shell find $(USED_BY_DEMO) -path '*/src/*' \( -name '*.py' -o -name '*.yaml' \))
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 
-.PHONY: help venv system demo test test-all lint format docs bench bench-gpu clean
+.PHONY: help venv system demo test test-all lint format docs methods-table bench bench-gpu clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ format: $(READY) ## let ruff put the code into its form
 docs: $(READY) ## write docs/methods.md from the presets; check the documents' links, and the code that they show
 	@$(RUN) docs/methods.py
 	@$(RUN) -m pytest -q tests/core/test_documents.py
+
+methods-table: $(READY) ## train every preset on CIFAR-10 under one budget (an hour on 2 cores; what is there stays); writes docs/methods-table.md
+	@$(RUN) examples/methods_table/run.py
+	@$(RUN) examples/methods_table/render.py --collect
 
 bench: $(READY) ## measure against peers and floors on the CPU; writes bench-results/ and docs/benchmarks.md
 	@$(RUN) tests/benchmarks/run.py

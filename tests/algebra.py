@@ -1,4 +1,4 @@
-"""Sixteen hard methods as data, on a toy modality in float64, each with what an independent reference says it is worth."""
+"""Every method as data, on a toy modality in float64, each with what an independent reference says it is worth."""
 
 from __future__ import annotations
 
@@ -326,6 +326,11 @@ def _selfcon(s: Step) -> Tensor:
     return ref.supcon_out(exits, s.tables["outer"].meta["sample"].repeat(2), 0.1)
 
 
+def _dim(s: Step) -> Tensor:
+    parts = [s.z("parts", v).unflatten(0, (-1, POSITIONS)) for v in TWO]
+    return ref.deep_infomax([s.z("whole", v) for v in TWO], parts, 16.0)
+
+
 def _triplet(s: Step) -> Tensor:
     return ref.triplet_semihard(s.z("online"), s.tables["online"].meta["sample"])
 
@@ -504,6 +509,9 @@ CASES: dict[str, Case] = {
     "ncl": Case(lambda: preset("ncl", **NCL), QK, _ncl),
     "pirl": Case(lambda: _pair("pirl", patches=2, share=0.3, negatives=5, out=4), JIGSAW, _pirl, before=_known("bank")),
     "cpc": Case(lambda: preset("cpc", **CPC), ("pulse/sequence",), _cpc),
+    "dim": Case(
+        lambda: preset("dim", branches={"whole": {"projector": HEAD}, "parts": {"projector": HEAD}}), TWO, _dim
+    ),
     "mixco": Case(_small("mixco", sources=QUEUE), (*QK, "pulse/mixed"), _mixco),
     "temporal": Case(
         _small("temporal"),

@@ -136,6 +136,7 @@ def method_of(project: Path, *overrides: str) -> Method:
 
 RUNS = [
     ("moco-v2", "terms.info_nce.loss={use: nce, denominator: negatives}"),  # DCL
+    ("moco-v2", "terms.info_nce.loss.denominator=negatives"),
     ("moco-v2", "terms.info_nce.loss=sigmoid"),
     ("moco-v2", "terms.info_nce.positives=(same(sample) or same(label)) and origin(key)"),
     ("moco-v2", "sources.queue={use: bank, of: key}"),
@@ -168,7 +169,7 @@ WRONG = [
     ("moco-v2", "terms.info_nce.loss=vicreg", "compares 2 tables"),
     ("moco-v2", "terms.info_nce.loss=cosin", "did you mean 'cosine'"),
     ("moco-v2", "terms.info_nce.loss={use: nce, positives: inside}", "expected one of 'out'"),
-    ("moco-v2", "terms.info_nce.loss.positives=in", "expected the name of a component or {use: name, ...}"),
+    ("moco-v2", "terms.info_nce.loss.positivs=in", "did you mean 'positives'"),
     ("moco-v2", "terms.info_nce.keys=[key, quueu]", "did you mean 'queue'"),
     ("moco-v2", "terms.info_nce.positives=same(sample) and origin(keys)", r"origin\(keys\).*did you mean 'key'"),
     ("moco-v2", "sources.queue={use: prototypes}", "needs 'of'"),

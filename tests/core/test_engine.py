@@ -266,6 +266,13 @@ def test_a_config_lies_over_its_recipe() -> None:
     assert lay_over(recipe, {"views": {"wave": "flip"}})["views"] == {"wave": "flip"}
 
 
+def test_arguments_lie_over_a_name() -> None:
+    term = {"loss": "nce", "denominator": "not self"}
+    assert lay_over(term, {"loss": {"denominator": "negatives"}})["loss"] == {"use": "nce", "denominator": "negatives"}
+    weighed = {"not same(sample)": 2.0}
+    assert lay_over(term, {"denominator": weighed})["denominator"] == weighed  # a predicate is no component's name
+
+
 def test_recipes_by_name() -> None:
     configure()
     registry().add("recipe", "mine", {"method": "simclr", "train": {"lr": 1.0, "epochs": 5}})

@@ -77,7 +77,7 @@ def test_every_method_can_be_told(offer: Offer) -> None:
             "synchronous, symmetric",
             "simclr supcon directclr selfcon clip siglip cmc gram symile swav barlow-twins mmcr",
         ),
-        ("synchronous, asymmetric", "simsiam cpc"),
+        ("synchronous, asymmetric", "simsiam cpc dim"),
         ("asynchronous, symmetric", "moco-v1 moco-v2 npid dino tcl densecl paco mochi"),
         ("asynchronous, asymmetric", "byol moco-v3 pirl"),
     ],

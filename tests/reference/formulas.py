@@ -39,7 +39,7 @@ from .momentum import (
     paco,
     simsiam,
 )
-from .other import barlow_twins, mmcr, vicreg, vime, vime_corrupt
+from .other import barlow_twins, deep_infomax, mmcr, vicreg, vime, vime_corrupt
 from .relations import cpc, gru, mixco, related_nce, same_group, temporal, tracklet
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "dclw",
     "dclw_weights",
     "debiased",
+    "deep_infomax",
     "densecl",
     "densecl_match",
     "diagonal_nce",

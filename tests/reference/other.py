@@ -61,3 +61,18 @@ def vime(x: Tensor, x_tilde: Tensor, mask_logits: Tensor, recon: Tensor, alpha: 
     target = (x != x_tilde).to(x.dtype)
     bce = torch.nn.functional.softplus(mask_logits) - target * mask_logits
     return bce.mean() + alpha * ((recon - x) ** 2).mean()
+
+
+def deep_infomax(wholes: list[Tensor], parts: list[Tensor], tau: float) -> Tensor:
+    """Each view's whole (n, D) against the other's parts (n, P, D): each part of its sample alone against all parts of the others.
+
+    Bachman et al. 2019, arXiv 1906.00910, eq. 3, with scores divided by the root of the width as in the authors' code.
+    """
+    losses = []
+    for whole, those in zip(wholes, parts[::-1], strict=True):
+        n, p, _ = those.shape
+        for i in range(n):
+            scores = those @ whole[i] / tau  # (n, P)
+            others = torch.cat([scores[j] for j in range(n) if j != i])
+            losses += [torch.logsumexp(torch.cat([scores[i, k : k + 1], others]), 0) - scores[i, k] for k in range(p)]
+    return torch.stack(losses).mean()

@@ -30,10 +30,16 @@ def with_recipe(config: Config) -> Config:
     return whole
 
 
-def lay_over(below: Any, above: Any) -> Any:
-    """``above`` where it says something, ``below`` elsewhere."""
+VALUES = ("positives", "denominator", "tau")
+"""Keys under which text isn't a component's name: predicates, and temperatures that terms share."""
+
+
+def lay_over(below: Any, above: Any, key: str = "") -> Any:
+    """``above`` where it says something, ``below`` elsewhere. Arguments laid over a component's name are that component's."""
+    if isinstance(below, str) and isinstance(above, Mapping) and "use" not in above and key not in VALUES:
+        below = {"use": below}
     if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
         return above
     if "use" in above and above["use"] != below.get("use"):
         return above
-    return {**below, **{k: lay_over(below.get(k), v) for k, v in above.items()}}
+    return {**below, **{k: lay_over(below.get(k), v, k) for k, v in above.items()}}

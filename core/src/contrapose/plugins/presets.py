@@ -4,315 +4,145 @@ from __future__ import annotations
 
 from contrapose.plugins.spec import Spec
 
+
+def _file(name: str, summary: str, paper: str) -> Spec:
+    """A preset that is ``methods/presets/<name>.yaml``."""
+    return Spec(name, f"contrapose.methods:presets/{name}.yaml", summary, paper=paper)
+
+
+def _function(name: str, target: str, summary: str, paper: str | None = None, example: str | None = None) -> Spec:
+    """A preset with arguments."""
+    return Spec(name, f"contrapose.methods.{target}", summary, paper=paper, example=example)
+
+
 PRESETS = [
-    Spec(
-        "simclr",
-        "contrapose.methods:presets/simclr.yaml",
-        "two augmentations against the batch",
-        paper="Chen et al. 2020, arXiv:2002.05709",
-    ),
-    Spec(
-        "supcon",
-        "contrapose.methods:presets/supcon.yaml",
-        "rows of the same label are positives",
-        paper="Khosla et al. 2020, arXiv:2004.11362",
-    ),
-    Spec(
-        "moco-v2",
-        "contrapose.methods:presets/moco-v2.yaml",
-        "a momentum twin and a queue",
-        paper="Chen et al. 2020, arXiv:2003.04297",
-    ),
-    Spec(
-        "mochi",
-        "contrapose.methods:presets/mochi.yaml",
-        "MoCo with mixed hard negatives",
-        paper="Kalantidis et al. 2020, arXiv:2010.01028",
-    ),
-    Spec(
-        "byol",
-        "contrapose.methods:presets/byol.yaml",
-        "predict a momentum twin, no negatives",
-        paper="Grill et al. 2020, arXiv:2006.07733",
-    ),
-    Spec(
-        "dino",
-        "contrapose.methods:presets/dino.yaml",
-        "self-distillation over prototypes, multi-crop",
-        paper="Caron et al. 2021, arXiv:2104.14294",
-    ),
-    Spec(
-        "swav",
-        "contrapose.methods:presets/swav.yaml",
-        "swapped balanced assignments, multi-crop",
-        paper="Caron et al. 2020, arXiv:2006.09882",
-    ),
-    Spec(
-        "pcl",
-        "contrapose.methods:presets/pcl.yaml",
-        "MoCo and cluster centres (ProtoNCE)",
-        paper="Li et al. 2021, arXiv:2005.04966",
-    ),
-    Spec(
-        "densecl",
-        "contrapose.methods:presets/densecl.yaml",
-        "MoCo v2 on every position",
-        paper="Wang et al. 2021, arXiv:2011.09157",
-    ),
-    Spec(
-        "paco",
-        "contrapose.methods:presets/paco.yaml",
-        "supervised contrast with class centres",
-        paper="Cui et al. 2021, arXiv:2107.12028",
-    ),
-    Spec(
-        "dcl",
-        "contrapose.methods:presets/dcl.yaml",
-        "SimCLR without the positive in the denominator",
-        paper="Yeh et al. 2022, arXiv:2110.06848",
-    ),
-    Spec(
-        "dclw",
-        "contrapose.methods:presets/dclw.yaml",
-        "DCL whose hard positives attract more",
-        paper="Yeh et al. 2022, arXiv:2110.06848",
-    ),
-    Spec(
-        "pair-graph",
-        "contrapose.methods.arch:pair_graph",
-        "a term for each pair of modalities",
-        example="pairs: [[a, a], [a, b]]",
-    ),
-    Spec(
+    _file("simclr", "two augmentations against the batch", "Chen et al. 2020, arXiv:2002.05709"),
+    _file("supcon", "rows of the same label are positives", "Khosla et al. 2020, arXiv:2004.11362"),
+    _file("moco-v2", "a momentum twin and a queue", "Chen et al. 2020, arXiv:2003.04297"),
+    _file("mochi", "MoCo with mixed hard negatives", "Kalantidis et al. 2020, arXiv:2010.01028"),
+    _file("byol", "predict a momentum twin, no negatives", "Grill et al. 2020, arXiv:2006.07733"),
+    _file("dino", "self-distillation over prototypes, multi-crop", "Caron et al. 2021, arXiv:2104.14294"),
+    _file("swav", "swapped balanced assignments, multi-crop", "Caron et al. 2020, arXiv:2006.09882"),
+    _file("pcl", "MoCo and cluster centres (ProtoNCE)", "Li et al. 2021, arXiv:2005.04966"),
+    _file("densecl", "MoCo v2 on every position", "Wang et al. 2021, arXiv:2011.09157"),
+    _file("paco", "supervised contrast with class centres", "Cui et al. 2021, arXiv:2107.12028"),
+    _file("dcl", "SimCLR without the positive in the denominator", "Yeh et al. 2022, arXiv:2110.06848"),
+    _file("dclw", "DCL whose hard positives attract more", "Yeh et al. 2022, arXiv:2110.06848"),
+    _function("pair-graph", "arch:pair_graph", "a term for each pair of modalities", example="pairs: [[a, a], [a, b]]"),
+    _function(
         "clip",
-        "contrapose.methods.arch:clip",
+        "arch:clip",
         "two modalities, learnt temperature",
-        paper="Radford et al. 2021, arXiv:2103.00020",
+        "Radford et al. 2021, arXiv:2103.00020",
         example="pair: [a, b]",
     ),
-    Spec(
+    _function(
         "siglip",
-        "contrapose.methods.arch:siglip",
+        "arch:siglip",
         "two modalities, every pair a binary choice",
-        paper="Zhai et al. 2023, arXiv:2303.15343",
+        "Zhai et al. 2023, arXiv:2303.15343",
         example="pair: [a, b]",
     ),
-    Spec(
+    _function(
         "gram",
-        "contrapose.methods.arch_nary:gram",
+        "arch_nary:gram",
         "the volume that several modalities span",
-        paper="Cicchetti et al. 2025, arXiv:2412.11959",
+        "Cicchetti et al. 2025, arXiv:2412.11959",
         example="anchor: a, others: [b, c]",
     ),
-    Spec(
-        "npid",
-        "contrapose.methods.banked:npid",
-        "a memory bank's entries against noise",
-        paper="Wu et al. 2018, arXiv:1805.01978",
-    ),
-    Spec(
+    _function("npid", "banked:npid", "a memory bank's entries against noise", "Wu et al. 2018, arXiv:1805.01978"),
+    _function(
         "cmc-bank",
-        "contrapose.methods.banked:cmc_bank",
+        "banked:cmc_bank",
         "each modality against the others' memory banks",
-        paper="Tian et al. 2020, arXiv:1906.05849",
+        "Tian et al. 2020, arXiv:1906.05849",
         example="modalities: [a, b, c]",
     ),
-    Spec(
+    _function(
         "fnc",
-        "contrapose.methods.mined:fnc",
+        "mined:fnc",
         "false negatives found by support views, attracted or left out",
-        paper="Huynh et al. 2022, arXiv:2011.11765",
+        "Huynh et al. 2022, arXiv:2011.11765",
     ),
-    Spec(
+    _function(
         "coclr",
-        "contrapose.methods.mined:coclr",
+        "mined:coclr",
         "positives mined by another modality",
-        paper="Han et al. 2020, arXiv:2010.09709",
+        "Han et al. 2020, arXiv:2010.09709",
         example="pair: [a, b]",
     ),
-    Spec(
-        "ft",
-        "contrapose.methods:presets/ft.yaml",
-        "MoCo with extrapolated positives and interpolated negatives",
-        paper="Zhu et al. 2021, arXiv:2108.02982",
-    ),
-    Spec(
-        "ncl",
-        "contrapose.methods:presets/ncl.yaml",
-        "neighbours as positives, mixed hard samples as negatives",
-        paper="Zhong et al. 2021, arXiv:2106.10731",
-    ),
-    Spec(
+    _file("ft", "MoCo with extrapolated positives and interpolated negatives", "Zhu et al. 2021, arXiv:2108.02982"),
+    _file("ncl", "neighbours as positives, mixed hard samples as negatives", "Zhong et al. 2021, arXiv:2106.10731"),
+    _function(
         "pirl",
-        "contrapose.methods.patched:pirl",
+        "patched:pirl",
         "shuffled patches and the whole against a memory bank",
-        paper="Misra & van der Maaten 2020, arXiv:1912.01991",
+        "Misra & van der Maaten 2020, arXiv:1912.01991",
     ),
-    Spec(
-        "cpc",
-        "contrapose.methods:presets/cpc.yaml",
-        "a sequence so far predicts its next positions",
-        paper="van den Oord et al. 2018, arXiv:1807.03748",
+    _file("cpc", "a sequence so far predicts its next positions", "van den Oord et al. 2018, arXiv:1807.03748"),
+    _file(
+        "dim",
+        "a whole finds the parts of its other view, by a head each",
+        "Hjelm et al. 2019, arXiv:1808.06670; Bachman et al. 2019, arXiv:1906.00910",
     ),
-    Spec(
-        "mixco",
-        "contrapose.methods:presets/mixco.yaml",
-        "MoCo v2 and mixed samples with two positives",
-        paper="Kim et al. 2020, arXiv:2010.06300",
-    ),
-    Spec(
-        "temporal",
-        "contrapose.methods:presets/temporal.yaml",
-        "what is near in time is a positive",
-        paper="Sermanet et al. 2018, arXiv:1704.06888",
-    ),
-    Spec(
-        "same-group",
-        "contrapose.methods:presets/same-group.yaml",
-        "one place at other times is a positive",
-        paper="Ayush et al. 2021, arXiv:2011.09980",
-    ),
-    Spec(
-        "tracklet",
-        "contrapose.methods:presets/tracklet.yaml",
-        "tracklets against those of the same camera",
-        paper="Li et al. 2019, arXiv:1903.00535",
-    ),
-    Spec(
+    _file("mixco", "MoCo v2 and mixed samples with two positives", "Kim et al. 2020, arXiv:2010.06300"),
+    _file("temporal", "what is near in time is a positive", "Sermanet et al. 2018, arXiv:1704.06888"),
+    _file("same-group", "one place at other times is a positive", "Ayush et al. 2021, arXiv:2011.09980"),
+    _file("tracklet", "tracklets against those of the same camera", "Li et al. 2019, arXiv:1903.00535"),
+    _file(
         "pseudo-label",
-        "contrapose.methods:presets/pseudo-label.yaml",
         "rows of the same cluster are positives",
-        paper="Khosla et al. 2020, arXiv:2004.11362; Li et al. 2021, arXiv:2005.04966",
+        "Khosla et al. 2020, arXiv:2004.11362; Li et al. 2021, arXiv:2005.04966",
     ),
-    Spec(
-        "simclr-v2",
-        "contrapose.methods:presets/simclr-v2.yaml",
-        "SimCLR under a deeper head",
-        paper="Chen et al. 2020, arXiv:2006.10029",
-    ),
-    Spec(
-        "directclr",
-        "contrapose.methods:presets/directclr.yaml",
-        "SimCLR without a projector, on part of the embedding",
-        paper="Jing et al. 2022, arXiv:2110.09348",
-    ),
-    Spec(
-        "selfcon",
-        "contrapose.methods:presets/selfcon.yaml",
-        "two exits of one encoder, one view",
-        paper="Bae et al. 2023, arXiv:2106.15499",
-    ),
-    Spec(
-        "simsiam",
-        "contrapose.methods:presets/simsiam.yaml",
-        "predict the other view, no gradient on its side",
-        paper="Chen & He 2021, arXiv:2011.10566",
-    ),
-    Spec(
-        "moco-v1",
-        "contrapose.methods:presets/moco-v1.yaml",
-        "a momentum twin and a queue, linear head",
-        paper="He et al. 2020, arXiv:1911.05722",
-    ),
-    Spec(
-        "moco-v3",
-        "contrapose.methods:presets/moco-v3.yaml",
-        "predict a momentum twin's keys in the batch",
-        paper="Chen et al. 2021, arXiv:2104.02057",
-    ),
-    Spec(
-        "debiased",
-        "contrapose.methods:presets/debiased.yaml",
-        "SimCLR with negatives corrected for false ones",
-        paper="Chuang et al. 2020, arXiv:2007.00224",
-    ),
-    Spec(
-        "hard",
-        "contrapose.methods:presets/hard.yaml",
-        "debiased, and hard negatives weigh more",
-        paper="Robinson et al. 2021, arXiv:2010.04592",
-    ),
-    Spec(
-        "supcon-in",
-        "contrapose.methods:presets/supcon-in.yaml",
-        "SupCon with the mean inside the logarithm",
-        paper="Khosla et al. 2020, arXiv:2004.11362",
-    ),
-    Spec(
-        "barlow-twins",
-        "contrapose.methods:presets/barlow-twins.yaml",
-        "cross-correlation to the identity",
-        paper="Zbontar et al. 2021, arXiv:2103.03230",
-    ),
-    Spec(
-        "vicreg",
-        "contrapose.methods:presets/vicreg.yaml",
-        "invariance, variance, covariance",
-        paper="Bardes et al. 2022, arXiv:2105.04906",
-    ),
-    Spec(
-        "mmcr",
-        "contrapose.methods:presets/mmcr.yaml",
-        "means of views that fill the space",
-        paper="Yerxa et al. 2023, arXiv:2303.03307",
-    ),
-    Spec(
-        "triplet",
-        "contrapose.methods:presets/triplet.yaml",
-        "semi-hard triplets",
-        paper="Schroff et al. 2015, arXiv:1503.03832",
-    ),
-    Spec(
-        "margin",
-        "contrapose.methods:presets/margin.yaml",
-        "pairs apart up to a margin",
-        paper="Hadsell et al. 2006, CVPR",
-    ),
-    Spec(
-        "n-pair",
-        "contrapose.methods:presets/n-pair.yaml",
-        "unnormalised InfoNCE, lengths held small",
-        paper="Sohn 2016, NeurIPS",
-    ),
-    Spec(
-        "mmcl",
-        "contrapose.methods:presets/mmcl.yaml",
-        "support vectors as negatives",
-        paper="Shah et al. 2022, arXiv:2112.11450",
-    ),
-    Spec(
+    _file("simclr-v2", "SimCLR under a deeper head", "Chen et al. 2020, arXiv:2006.10029"),
+    _file("directclr", "SimCLR without a projector, on part of the embedding", "Jing et al. 2022, arXiv:2110.09348"),
+    _file("selfcon", "two exits of one encoder, one view", "Bae et al. 2023, arXiv:2106.15499"),
+    _file("simsiam", "predict the other view, no gradient on its side", "Chen & He 2021, arXiv:2011.10566"),
+    _file("moco-v1", "a momentum twin and a queue, linear head", "He et al. 2020, arXiv:1911.05722"),
+    _file("moco-v3", "predict a momentum twin's keys in the batch", "Chen et al. 2021, arXiv:2104.02057"),
+    _file("debiased", "SimCLR with negatives corrected for false ones", "Chuang et al. 2020, arXiv:2007.00224"),
+    _file("hard", "debiased, and hard negatives weigh more", "Robinson et al. 2021, arXiv:2010.04592"),
+    _file("supcon-in", "SupCon with the mean inside the logarithm", "Khosla et al. 2020, arXiv:2004.11362"),
+    _file("barlow-twins", "cross-correlation to the identity", "Zbontar et al. 2021, arXiv:2103.03230"),
+    _file("vicreg", "invariance, variance, covariance", "Bardes et al. 2022, arXiv:2105.04906"),
+    _file("mmcr", "means of views that fill the space", "Yerxa et al. 2023, arXiv:2303.03307"),
+    _file("triplet", "semi-hard triplets", "Schroff et al. 2015, arXiv:1503.03832"),
+    _file("margin", "pairs apart up to a margin", "Hadsell et al. 2006, CVPR"),
+    _file("n-pair", "unnormalised InfoNCE, lengths held small", "Sohn 2016, NeurIPS"),
+    _file("mmcl", "support vectors as negatives", "Shah et al. 2022, arXiv:2112.11450"),
+    _function(
         "hub",
-        "contrapose.methods.arch:hub",
+        "arch:hub",
         "one modality paired with each other (ImageBind)",
-        paper="Girdhar et al. 2023, arXiv:2305.05665",
+        "Girdhar et al. 2023, arXiv:2305.05665",
         example="centre: a, others: [b, c]",
     ),
-    Spec(
+    _function(
         "cmc",
-        "contrapose.methods.arch:cmc",
+        "arch:cmc",
         "every modality with every other, or with the first",
-        paper="Tian et al. 2020, arXiv:1906.05849",
+        "Tian et al. 2020, arXiv:1906.05849",
         example="modalities: [a, b, c]",
     ),
-    Spec(
+    _function(
         "m5product",
-        "contrapose.methods.arch:m5product",
+        "arch:m5product",
         "all pairs, decoupled, with learnt weights (SIMCL)",
-        paper="Dong et al. 2022, arXiv:2109.04275",
+        "Dong et al. 2022, arXiv:2109.04275",
         example="modalities: [a, b, c]",
     ),
-    Spec(
+    _function(
         "symile",
-        "contrapose.methods.arch_nary:symile",
+        "arch_nary:symile",
         "the inner product of all modalities at once",
-        paper="Saporta et al. 2024, arXiv:2411.01053",
+        "Saporta et al. 2024, arXiv:2411.01053",
         example="modalities: [a, b, c]",
     ),
-    Spec(
+    _function(
         "tcl",
-        "contrapose.methods.arch_tcl:tcl",
+        "arch_tcl:tcl",
         "across, within, and whole with parts",
-        paper="Yang et al. 2022, arXiv:2202.10401",
+        "Yang et al. 2022, arXiv:2202.10401",
         example="pair: [a, b]",
     ),
 ]
