@@ -174,6 +174,21 @@ class Pairs:
     attract: Tensor | None = None
 
 
+@dataclass
+class Listed:
+    """How anchors stand to the keys of a block where nearly all pairs are alike: the others are listed.
+
+    ``regions`` are rectangles of all pairs, (anchors, keys, den): those that aren't listed have no ``pos`` and this ``den``.
+    The listed are anchor ``i`` (P,) with key ``j`` (P,), int64 and sorted by both, of ``pos`` (P,) and ``den`` (P,).
+    """
+
+    regions: list[tuple[slice, slice, float]]
+    i: Tensor
+    j: Tensor
+    pos: Tensor
+    den: Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """What a modality would read of a table, and how: column names, and the nodes of its views and its encoder in a config."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from contrapose.clock import Clock
+from contrapose.relations.listing import listing
 from contrapose.relations.predicate import Predicate, Tile, column_of
-from contrapose.types import Pairs, Rows
+from contrapose.types import Listed, Pairs, Rows
 
 
 class Step(Protocol):
@@ -161,6 +162,21 @@ class PredicatePlan:
         den = weights(self.relation.denominator, Tile(q, k, self.names, pos > 0), q.z.dtype)
         return Pairs(pos, den, row, None if self.attract is None else self.attract[i])
 
+    def listed(self, block: int) -> Listed | None:
+        """The pairs of a block of which nearly all are alike, or None where the predicates don't say so."""
+        q, keys, relation = self.q, self.keys[block], self.relation
+        if relation.assigner is not None or keys.private:
+            return None
+        found = listing(relation.positives, relation.denominator, q, keys, self.names)
+        if found is None:
+            return None
+        regions, i, j = found
+        a, b = bare(q).take(i), bare(keys).take(j)
+        b = Rows(b.z[:, None], {name: c[:, None] for name, c in b.meta.items()}, private=True)
+        pos = weights(relation.positives, Tile(a, b, self.names), q.z.dtype)
+        den = weights(relation.denominator, Tile(a, b, self.names, pos > 0), q.z.dtype)
+        return Listed(regions, i, j, pos[:, 0], den[:, 0])
+
 
 def weights(predicates: Mapping[Predicate, Weight], tile: Tile, dtype: torch.dtype) -> Tensor:
     """(q, k): the sum of the weights of the predicates that hold."""
@@ -180,6 +196,11 @@ def _weighed(part: Tensor, weight: Weight, q: Rows) -> Tensor:
 def private_tile(keys: Rows, i: slice, j: slice) -> Rows:
     """The keys ``j`` of the anchors ``i``, where each anchor has its own."""
     return Rows(keys.z[i, j], {name: c[i, j] for name, c in keys.meta.items()}, private=True)
+
+
+def bare(rows: Rows) -> Rows:
+    """The columns alone, the vectors of width 0."""
+    return Rows(rows.z.detach().flatten(1)[:, :0], rows.meta)
 
 
 def _width(k: Rows) -> int:
