@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from contrapose.errors import ConfigError
+from contrapose.losses.engine import Engine, pair_loss
 from contrapose.losses.head import HeadLoss
-from contrapose.losses.pair import Block, pair_loss
+from contrapose.losses.pair import Block
 from contrapose.losses.sets import SetLoss
 from contrapose.methods.health import top1
 from contrapose.methods.outputs import Outputs
@@ -39,7 +40,7 @@ Scored = tuple[Tensor, Tensor, dict[str, Tensor]]
 
 
 def score_term(
-    term: BoundTerm, out: Outputs, batch: Batch, shared: Mapping[str, Temperature], tile: int | None
+    term: BoundTerm, out: Outputs, batch: Batch, shared: Mapping[str, Temperature], engine: Engine
 ) -> Scored:
     """What a term is worth. Raises ``ConfigError`` with the path to the term."""
     try:
@@ -47,7 +48,7 @@ def score_term(
             return term.loss(out, batch), torch.tensor(len(out.query(term.query))), {}
         if isinstance(term.loss, SetLoss):
             return _set(term, out)
-        return _pairs(term, out, shared, tile)
+        return _pairs(term, out, shared, engine)
     except ConfigError as error:
         raise ConfigError(error.message, error.path or term.path) from None
 
@@ -60,20 +61,22 @@ def _set(term: BoundTerm, out: Outputs) -> Scored:
     return term.loss(*tables), count, {}
 
 
-def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], tile: int | None) -> Scored:
+def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], engine: Engine) -> Scored:
     scale, bias = term.scale(out.clock, shared), term.offset()
     q = out.query(term.query)
     blocks, keys, used = [], [], [q]
     for key in term.keys:
         normalize = term.normalize if key.normalize is None else key.normalize
         rows = out.rows(key.rows, "global")
-        anchors = q if key.query is None else out.rows(key.query)
+        anchors = [out.rows(ref) for ref in (term.query if key.query is None else (key.query,))]
+        pieces = [out.prepared(a, normalize) for a in anchors]
         keys.append(replace(rows, z=out.prepared(rows, normalize)))
         here = scale if key.tau is None else 1 / key.tau
-        blocks.append(Block(out.prepared(anchors, normalize), keys[-1], term.similarity, here, bias))
-        used += [anchors, rows]
+        z = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        blocks.append(Block(z, keys[-1], term.similarity, here, bias, pieces))
+        used += [*anchors, rows]
     plan = term.relation.plan(q, keys, out)
-    values, weights = pair_loss(blocks, plan, term.loss, scale, tile)
+    values, weights = pair_loss(blocks, plan, term.loss, scale, engine)
     # Every rank must walk the same graph, even one without an anchor or a key, or their collectives in the backward pass
     # don't meet.
     value = out.mean(values, weights, q.replicated) + touched(used)

@@ -1,0 +1,171 @@
+"""log-sum-exps of products of two tables' rows, forward and backward, in tiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from contrapose.losses.pair import LOWEST, result_of
+from contrapose.losses.rectangles import Rectangle
+
+SAFE = {torch.float32: (70.0, 55.0), torch.float64: (600.0, 500.0)}
+"""By dtype, s and m: sums of e^x don't overflow for x <= s, and what underflows is nothing beside a sum of at least e^-m."""
+
+
+def logsum(rectangles: Sequence[Rectangle], count: int, side: int) -> Tensor:
+    """(count,) ``log sum_j exp(scale x_i y_j)`` of each anchor over the pairs of its rectangles, -inf without any.
+
+    Where no logit can be larger than the dtype's exponentials bear, there is no shift; where one could, a fixed shift is tried and
+    kept if no anchor's sum is so small that terms were lost; else each anchor has its running maximum. Memory beyond the
+    tables: one gradient of each, and two tiles of ``side``.
+    """
+    tensors = {id(t): t for r in rectangles for t in (r.x, r.y, r.scale) if isinstance(t, Tensor)}
+    return _LogSum.apply(rectangles, count, side, *tensors.values())
+
+
+class _LogSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rectangles: Sequence[Rectangle], count: int, side: int, *tensors: Tensor) -> Tensor:
+        like = rectangles[0].x
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        tiles = _Tiles(rectangles, side, dtype)
+        most, least = SAFE[dtype]
+        highest = _highest(rectangles, dtype)
+        total = like.new_zeros(count, dtype=dtype)
+        shift: float | None = max(highest - most, 0.0)
+        if math.isfinite(highest):
+            _add_exps(tiles, total, shift)
+        if not math.isfinite(highest) or (shift and not bool((total >= math.exp(-least)).all())):
+            shift = None
+            result = _add_exps_below_maximum(tiles, total.zero_())
+        else:
+            result = result_of(torch.full_like(total, shift), total)
+        ctx.tiles, ctx.shift = tiles, shift
+        ctx.save_for_backward(result, *tensors)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        result, *tensors = ctx.saved_tensors
+        outer = torch.where(result.isneginf(), 0.0, upstream[0])
+        result = torch.where(result.isneginf(), 0.0, result)
+        grads = {
+            id(t): torch.zeros_like(t, dtype=result.dtype)
+            for t, wanted in zip(tensors, ctx.needs_input_grad[3:], strict=True)
+            if wanted
+        }
+        _add_gradients(ctx.tiles, result, outer, ctx.shift, grads)
+        return None, None, None, *(grads[id(t)].to(t.dtype) if id(t) in grads else None for t in tensors)
+
+
+class _Tiles:
+    """The logits of rectangles, tile by tile, in one buffer; those of left out pairs are -inf."""
+
+    def __init__(self, rectangles: Sequence[Rectangle], side: int, dtype: torch.dtype) -> None:
+        self.rectangles, self.side, self.dtype = rectangles, side, dtype
+        self.left_out = [_by_tile(r, side) for r in rectangles]
+
+    def __iter__(self) -> Iterator[tuple[Rectangle, slice, slice, Tensor, Tensor, Tensor]]:
+        """The rectangle, the tile's rows of x and of y, those rows in the sums' dtype, and the logits (n, m)."""
+        room = self.rectangles[0].x.new_empty(self.side**2, dtype=self.dtype)
+        for r, (rows, columns, starts) in zip(self.rectangles, self.left_out, strict=True):
+            across = range(r.j.start, r.j.stop, self.side)
+            for a, top in enumerate(range(r.i.start, r.i.stop, self.side)):
+                i = slice(top, min(top + self.side, r.i.stop))
+                x = r.x[i].to(self.dtype)
+                scaled = x * r.scale
+                for b, left in enumerate(across):
+                    if r.itself and b < a:
+                        continue
+                    j = slice(left, min(left + self.side, r.j.stop))
+                    y = r.y[j].to(self.dtype)
+                    s = torch.mm(scaled, y.T, out=room[: len(x) * len(y)].view(len(x), len(y)))
+                    tile = slice(starts[a * len(across) + b], starts[a * len(across) + b + 1])
+                    if tile.start < tile.stop:
+                        s.view(-1).index_fill_(0, rows[tile] * len(y) + columns[tile], -torch.inf)
+                    yield r, i, j, x, y, s
+
+
+def _by_tile(r: Rectangle, side: int) -> tuple[Tensor, Tensor, list[int]]:
+    """The left out pairs' positions within their tiles, sorted by tile, and where each tile's begin."""
+    rows, columns = r.left_out
+    down, across = (-(-(part.stop - part.start) // side) for part in (r.i, r.j))
+    tile = rows.div(side, rounding_mode="floor") * across + columns.div(side, rounding_mode="floor")
+    order = tile.argsort(stable=True)
+    starts = torch.bincount(tile, minlength=down * across).cumsum(0).tolist()
+    return rows[order] % side, columns[order] % side, [0, *starts]
+
+
+def _highest(rectangles: Sequence[Rectangle], dtype: torch.dtype) -> float:
+    """No logit is larger."""
+    longest = [
+        abs(r.scale) * torch.linalg.vector_norm(r.x[r.i], dim=1, dtype=dtype).max()
+        * torch.linalg.vector_norm(r.y[r.j], dim=1, dtype=dtype).max()
+        for r in rectangles
+    ]
+    return float(torch.stack(longest).max())
+
+
+def _sides(r: Rectangle, i: slice, j: slice) -> tuple[slice, slice | None]:
+    """Where a tile's rows stand among the anchors, and where its columns do that are anchors too."""
+    rows = slice(r.anchors + i.start - r.i.start, r.anchors + i.stop - r.i.start)
+    if r.mirrored is None or (r.itself and i == j):
+        return rows, None
+    return rows, slice(r.mirrored + j.start - r.j.start, r.mirrored + j.stop - r.j.start)
+
+
+def _add_exps(tiles: _Tiles, total: Tensor, shift: float) -> None:
+    for r, i, j, _, _, s in tiles:
+        each = (s.sub_(shift) if shift else s).exp_()
+        rows, columns = _sides(r, i, j)
+        total[rows] += each.sum(1)
+        if columns is not None:
+            total[columns] += each.sum(0)
+
+
+def _add_exps_below_maximum(tiles: _Tiles, total: Tensor) -> Tensor:
+    """The same, each anchor's below its own maximum so far; returns the log-sums."""
+    top = torch.full_like(total, LOWEST)
+    for r, i, j, _, _, s in tiles:
+        for part, dim in zip(_sides(r, i, j), (1, 0), strict=True):
+            if part is None:
+                continue
+            before, top[part] = top[part].clone(), torch.maximum(top[part], s.amax(dim))
+            total[part] *= (before - top[part]).exp()
+            total[part] += (s - top[part].unsqueeze(dim)).exp_().sum(dim)
+    return result_of(top, total)
+
+
+def _add_gradients(
+    tiles: _Tiles, result: Tensor, outer: Tensor, shift: float | None, grads: dict[int, Tensor]
+) -> None:
+    """With e^s / e^result = the share of a pair in its anchor's sum, a pair's logit has that times the anchor's gradient."""
+    by_sum = None if shift is None else outer * (shift - result).exp()
+
+    def pull(s: Tensor, anchors: slice, dim: int) -> Tensor:
+        return (s - result[anchors].unsqueeze(dim)).exp_().mul_(outer[anchors].unsqueeze(dim))
+
+    for r, i, j, x, y, s in tiles:
+        rows, columns = _sides(r, i, j)
+        square = r.itself and i == j  # its pairs are there both ways round: rows and columns are the same anchors
+        columns = rows if square else columns
+        if by_sum is not None:
+            each = (s.sub_(shift) if shift else s).exp_()
+            both = by_sum[rows, None]
+            each.mul_(both if columns is None else both + by_sum[None, columns])
+        else:
+            each = pull(s, rows, 1)
+            each = each if columns is None else each.add_(pull(s, columns, 0))
+        pulled = each @ y if id(r.x) in grads or id(r.scale) in grads else None
+        if pulled is not None and id(r.scale) in grads:
+            grads[id(r.scale)] += (pulled * x).sum() / (2 if square else 1)
+        if pulled is not None and id(r.x) in grads:
+            grads[id(r.x)][i] += pulled.mul_(r.scale)
+        if id(r.y) in grads and not square:
+            grads[id(r.y)][j] += (each.T @ x).mul_(r.scale)

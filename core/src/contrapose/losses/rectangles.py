@@ -1,0 +1,81 @@
+"""Rectangles of pairs whose logits a kernel sums up: which tables they are of, and which of them are the same pairs twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from contrapose.losses.pair import Block
+from contrapose.types import Listed
+
+
+@dataclass
+class Rectangle:
+    """All pairs of rows ``i`` of table ``x`` with rows ``j`` of table ``y``, but for some.
+
+    Args:
+        x: (N, D).
+        i: rows of x.
+        y: (M, D).
+        j: rows of y.
+        scale: of their products.
+        left_out: positions (P,), (P,) within i and j of the pairs that don't count.
+        anchors: where the rows of x stand among the anchors.
+        mirrored: where the rows of y do, if these pairs are also those of y with x; in the rectangle of a table with itself, where
+            ``x is y`` and ``i == j``, each pair is then visited once.
+    """
+
+    x: Tensor
+    i: slice
+    y: Tensor
+    j: slice
+    scale: Tensor | float
+    left_out: tuple[Tensor, Tensor]
+    anchors: int
+    mirrored: int | None = None
+
+    @property
+    def itself(self) -> bool:
+        """Whether it is the symmetric square of a table with itself, of which one triangle is enough."""
+        return self.mirrored is not None and self.x is self.y and self.i == self.j
+
+
+def rectangles(blocks: Sequence[Block], lists: Sequence[Listed]) -> list[Rectangle]:
+    """The unlisted pairs of weight 1, those that are mirror images of others only once."""
+    found: list[Rectangle] = []
+    for block, listed in zip(blocks, lists, strict=True):
+        for i, j, den in listed.regions:
+            first = 0
+            for piece in block.pieces:
+                rows = slice(max(i.start, first), min(i.stop, first + len(piece)))
+                if den and rows.start < rows.stop:
+                    a, b = listed.i, listed.j
+                    inside = (a >= rows.start) & (a < rows.stop) & (b >= j.start) & (b < j.stop)
+                    left_out = a[inside] - rows.start, b[inside] - j.start
+                    own = slice(rows.start - first, rows.stop - first)
+                    made = Rectangle(piece, own, block.keys.z, j, block.scale, left_out, rows.start)
+                    if not any(_mirrors(other, made) for other in found):
+                        found.append(made)
+                        _mirrors(made, made)
+                first += len(piece)
+    return found
+
+
+def _mirrors(one: Rectangle, other: Rectangle) -> bool:
+    """Whether the pairs of ``other`` are those of ``one`` the other way round; ``one`` then stands for both."""
+    alike = one.x is other.y and one.y is other.x and one.i == other.j and one.j == other.i
+    if not alike or one.mirrored is not None or not _same(one.scale, other.scale):
+        return False
+    height, width = one.i.stop - one.i.start, one.j.stop - one.j.start
+    (a, b), (c, d) = one.left_out, other.left_out
+    if len(a) != len(c) or not torch.equal(a * width + b, (d * width + c).sort().values):
+        return False
+    one.mirrored = other.anchors
+    return height > 0
+
+
+def _same(a: Tensor | float, b: Tensor | float) -> bool:
+    return a is b if isinstance(a, Tensor) or isinstance(b, Tensor) else a == b
