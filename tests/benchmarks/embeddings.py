@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from contrapose import Batch, Method, ViewBatch
+from contrapose.losses.engine import Engine
 from tests.benchmarks.harness import LossOf
 
 
@@ -24,11 +25,11 @@ class Handover(nn.Module):
         return {"pooled": data}
 
 
-def loss_of(method: Mapping[str, Any], views: Sequence[str], dim: int, tile: int | None = None) -> LossOf:
-    """The loss of embeddings (B, D), one tensor a view, by a method given as data. ``tile`` bounds its memory."""
+def loss_of(method: Mapping[str, Any], views: Sequence[str], dim: int, engine: Engine = Engine()) -> LossOf:
+    """The loss of embeddings (B, D), one tensor a view, by a method given as data. ``engine`` says how pairs are visited."""
     modalities = sorted({v.partition("/")[0] for v in views})
     built = Method.from_data(method, {m: Handover(m, dim) for m in modalities})
-    built.tile = tile
+    built.engine = engine
 
     def loss(inputs: Sequence[Tensor]) -> Tensor:
         rows = torch.arange(len(inputs[0]), device=inputs[0].device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -64,16 +65,51 @@ class _LogSum(torch.autograd.Function):
         return None, None, None, *(grads[id(t)].to(t.dtype) if id(t) in grads else None for t in tensors)
 
 
+@dataclass
+class _Tile:
+    """Rows ``i`` of a rectangle's x with rows ``j`` of its y.
+
+    ``x``, ``y`` are those rows in the sums' dtype, ``s`` (n, m) their logits, -inf where left out, which may be written into,
+    as may ``spare`` (n, m): fresh memory for each tile would cost as much as some of the products.
+    """
+
+    r: Rectangle
+    i: slice
+    j: slice
+    x: Tensor
+    y: Tensor
+    s: Tensor
+    spare: Tensor
+
+    @property
+    def square(self) -> bool:
+        """On the diagonal of a symmetric square: its pairs are there both ways round, rows and columns are the same anchors."""
+        return self.r.itself and self.i == self.j
+
+    @property
+    def rows(self) -> slice:
+        """Where its rows stand among the anchors."""
+        first = self.r.anchors - self.r.i.start
+        return slice(first + self.i.start, first + self.i.stop)
+
+    @property
+    def columns(self) -> slice | None:
+        """Where its columns do, if they are anchors too."""
+        if self.r.mirrored is None:
+            return None
+        first = self.r.mirrored - self.r.j.start
+        return slice(first + self.j.start, first + self.j.stop)
+
+
 class _Tiles:
-    """The logits of rectangles, tile by tile, in one buffer; those of left out pairs are -inf."""
+    """The tiles of rectangles, of the upper triangle alone where one is symmetric."""
 
     def __init__(self, rectangles: Sequence[Rectangle], side: int, dtype: torch.dtype) -> None:
         self.rectangles, self.side, self.dtype = rectangles, side, dtype
         self.left_out = [_by_tile(r, side) for r in rectangles]
 
-    def __iter__(self) -> Iterator[tuple[Rectangle, slice, slice, Tensor, Tensor, Tensor]]:
-        """The rectangle, the tile's rows of x and of y, those rows in the sums' dtype, and the logits (n, m)."""
-        room = self.rectangles[0].x.new_empty(self.side**2, dtype=self.dtype)
+    def __iter__(self) -> Iterator[_Tile]:
+        room, spare = self.rectangles[0].x.new_empty(2, self.side**2, dtype=self.dtype)
         for r, (rows, columns, starts) in zip(self.rectangles, self.left_out, strict=True):
             across = range(r.j.start, r.j.stop, self.side)
             for a, top in enumerate(range(r.i.start, r.i.stop, self.side)):
@@ -85,11 +121,12 @@ class _Tiles:
                         continue
                     j = slice(left, min(left + self.side, r.j.stop))
                     y = r.y[j].to(self.dtype)
-                    s = torch.mm(scaled, y.T, out=room[: len(x) * len(y)].view(len(x), len(y)))
+                    size = len(x) * len(y)
+                    s = torch.mm(scaled, y.T, out=room[:size].view(len(x), len(y)))
                     tile = slice(starts[a * len(across) + b], starts[a * len(across) + b + 1])
                     if tile.start < tile.stop:
                         s.view(-1).index_fill_(0, rows[tile] * len(y) + columns[tile], -torch.inf)
-                    yield r, i, j, x, y, s
+                    yield _Tile(r, i, j, x, y, s, spare[:size].view_as(s))
 
 
 def _by_tile(r: Rectangle, side: int) -> tuple[Tensor, Tensor, list[int]]:
@@ -112,60 +149,48 @@ def _highest(rectangles: Sequence[Rectangle], dtype: torch.dtype) -> float:
     return float(torch.stack(longest).max())
 
 
-def _sides(r: Rectangle, i: slice, j: slice) -> tuple[slice, slice | None]:
-    """Where a tile's rows stand among the anchors, and where its columns do that are anchors too."""
-    rows = slice(r.anchors + i.start - r.i.start, r.anchors + i.stop - r.i.start)
-    if r.mirrored is None or (r.itself and i == j):
-        return rows, None
-    return rows, slice(r.mirrored + j.start - r.j.start, r.mirrored + j.stop - r.j.start)
-
-
 def _add_exps(tiles: _Tiles, total: Tensor, shift: float) -> None:
-    for r, i, j, _, _, s in tiles:
-        each = (s.sub_(shift) if shift else s).exp_()
-        rows, columns = _sides(r, i, j)
-        total[rows] += each.sum(1)
-        if columns is not None:
-            total[columns] += each.sum(0)
+    for t in tiles:
+        each = (t.s.sub_(shift) if shift else t.s).exp_()
+        total[t.rows] += each.sum(1)
+        if t.columns is not None and not t.square:
+            total[t.columns] += each.sum(0)
 
 
 def _add_exps_below_maximum(tiles: _Tiles, total: Tensor) -> Tensor:
     """The same, each anchor's below its own maximum so far; returns the log-sums."""
     top = torch.full_like(total, LOWEST)
-    for r, i, j, _, _, s in tiles:
-        for part, dim in zip(_sides(r, i, j), (1, 0), strict=True):
+    for t in tiles:
+        for part, dim in ((t.rows, 1), (None if t.square else t.columns, 0)):
             if part is None:
                 continue
-            before, top[part] = top[part].clone(), torch.maximum(top[part], s.amax(dim))
+            before = top[part].clone()
+            top[part] = torch.maximum(before, t.s.amax(dim))
             total[part] *= (before - top[part]).exp()
-            total[part] += (s - top[part].unsqueeze(dim)).exp_().sum(dim)
+            total[part] += torch.sub(t.s, top[part].unsqueeze(dim), out=t.spare).exp_().sum(dim)
     return result_of(top, total)
 
 
 def _add_gradients(
     tiles: _Tiles, result: Tensor, outer: Tensor, shift: float | None, grads: dict[int, Tensor]
 ) -> None:
-    """With e^s / e^result = the share of a pair in its anchor's sum, a pair's logit has that times the anchor's gradient."""
+    """A logit has its share in its anchor's sum, e^s / e^result, times the anchor's gradient; a mirrored one has two anchors."""
     by_sum = None if shift is None else outer * (shift - result).exp()
-
-    def pull(s: Tensor, anchors: slice, dim: int) -> Tensor:
-        return (s - result[anchors].unsqueeze(dim)).exp_().mul_(outer[anchors].unsqueeze(dim))
-
-    for r, i, j, x, y, s in tiles:
-        rows, columns = _sides(r, i, j)
-        square = r.itself and i == j  # its pairs are there both ways round: rows and columns are the same anchors
-        columns = rows if square else columns
+    for t in tiles:
+        r, rows, columns = t.r, t.rows, t.columns
         if by_sum is not None:
-            each = (s.sub_(shift) if shift else s).exp_()
-            both = by_sum[rows, None]
-            each.mul_(both if columns is None else both + by_sum[None, columns])
+            each = (t.s.sub_(shift) if shift else t.s).exp_()
+            left = by_sum[rows, None]
+            each.mul_(left if columns is None else torch.add(left, by_sum[columns], out=t.spare))
         else:
-            each = pull(s, rows, 1)
-            each = each if columns is None else each.add_(pull(s, columns, 0))
-        pulled = each @ y if id(r.x) in grads or id(r.scale) in grads else None
-        if pulled is not None and id(r.scale) in grads:
-            grads[id(r.scale)] += (pulled * x).sum() / (2 if square else 1)
-        if pulled is not None and id(r.x) in grads:
-            grads[id(r.x)][i] += pulled.mul_(r.scale)
-        if id(r.y) in grads and not square:
-            grads[id(r.y)][j] += (each.T @ x).mul_(r.scale)
+            each = torch.sub(t.s, result[rows, None], out=t.spare).exp_().mul_(outer[rows, None])
+            if columns is not None:
+                each.add_(t.s.sub_(result[columns]).exp_().mul_(outer[columns]))
+        if id(r.x) in grads or id(r.scale) in grads:
+            pulled = each @ t.y
+            if id(r.scale) in grads:
+                grads[id(r.scale)] += (pulled * t.x).sum() / (2 if t.square else 1)
+            if id(r.x) in grads:
+                grads[id(r.x)][t.i] += pulled.mul_(r.scale)
+        if id(r.y) in grads and not t.square:
+            grads[id(r.y)][t.j] += (t.x.T @ each).T.mul_(r.scale)  # faster than each.T @ x
