@@ -142,7 +142,8 @@ def _by_tile(r: Rectangle, side: int) -> tuple[Tensor, Tensor, list[int]]:
 def _highest(rectangles: Sequence[Rectangle], dtype: torch.dtype) -> float:
     """No logit is larger."""
     longest = [
-        abs(r.scale) * torch.linalg.vector_norm(r.x[r.i], dim=1, dtype=dtype).max()
+        abs(r.scale)
+        * torch.linalg.vector_norm(r.x[r.i], dim=1, dtype=dtype).max()
         * torch.linalg.vector_norm(r.y[r.j], dim=1, dtype=dtype).max()
         for r in rectangles
     ]
@@ -171,9 +172,7 @@ def _add_exps_below_maximum(tiles: _Tiles, total: Tensor) -> Tensor:
     return result_of(top, total)
 
 
-def _add_gradients(
-    tiles: _Tiles, result: Tensor, outer: Tensor, shift: float | None, grads: dict[int, Tensor]
-) -> None:
+def _add_gradients(tiles: _Tiles, result: Tensor, outer: Tensor, shift: float | None, grads: dict[int, Tensor]) -> None:
     """A logit has its share in its anchor's sum, e^s / e^result, times the anchor's gradient; a mirrored one has two anchors."""
     by_sum = None if shift is None else outer * (shift - result).exp()
     for t in tiles:

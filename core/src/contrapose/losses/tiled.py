@@ -83,7 +83,9 @@ class Tiled:
                 found[name] = how, kind
         return found
 
-    def _probe(self, den: float, seen: dict[str, Tensor] | None, attract: Tensor | None) -> tuple[Tensor, dict[str, Part]]:
+    def _probe(
+        self, den: float, seen: dict[str, Tensor] | None, attract: Tensor | None
+    ) -> tuple[Tensor, dict[str, Part]]:
         """The parts of one anchor with keys of all kinds of logits, none positive, each of this weight."""
         logits = self.blocks[0].q.new_tensor([PROBES])
         one = None if attract is None else logits.new_ones(1)

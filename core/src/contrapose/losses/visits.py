@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import EllipsisType
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from contrapose.losses.pair import LOWEST, Block, PairLoss, Part, Plan, Sum, reduce_part, result_of
+from contrapose.losses.pair import LOWEST, Block, PairLoss, Part, Sum, reduce_part, result_of
 from contrapose.types import Pairs
 
 Where = slice | Tensor

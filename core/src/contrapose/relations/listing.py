@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import product
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class _Divided:
                 self.by.add(name)
                 cuts.update((changes + 1).tolist())
         at = sorted(cuts)
-        self.runs = [slice(a, b) for a, b in zip(at, at[1:], strict=False)]
+        self.runs = [slice(a, b) for a, b in pairwise(at)]
 
 
 def agreeing(q: Rows, k: Rows, columns: tuple[str, str]) -> tuple[Tensor, Tensor] | None:
