@@ -155,6 +155,10 @@ class Rows:
         """The same rows with columns added or replaced."""
         return replace(self, meta={**self.meta, **columns})
 
+    def bare(self) -> Rows:
+        """The same rows without their vectors, which have width 0 and no graph."""
+        return replace(self, z=self.z.detach().flatten(1)[:, :0])
+
     def detach(self) -> Rows:
         """The same rows outside the graph."""
         return replace(self, z=self.z.detach())

@@ -31,10 +31,10 @@ class Engine:
 
     def side(self, blocks: Sequence[Block]) -> int | None:
         """The tiles' side for these blocks, or None for all pairs at once."""
-        q = blocks[0].q
+        q = blocks[0]
         if self.name == "dense" or (self.name == "auto" and len(q) * sum(b.width for b in blocks) <= MANY):
             return None
-        return self.tile or (512 if q.device.type == "cpu" else 4096)
+        return self.tile or (512 if q.tables[0].device.type == "cpu" else 4096)
 
 
 DENSE = Engine("dense")
@@ -51,7 +51,7 @@ def pair_loss(
     else:
         row = _tiled(blocks, plan, loss, seen, side)
     if not seen:
-        nothing = blocks[0].q.new_zeros(len(blocks[0].q))
+        nothing = blocks[0].tables[0].new_zeros(len(blocks[0]))
         return nothing, nothing
     value, valid = loss.finish(seen, scale)
     weight = valid.to(value.dtype) if row is None else torch.where(valid, row, torch.zeros_like(row))
@@ -61,11 +61,11 @@ def pair_loss(
 def _dense(blocks: Sequence[Block], plan: Plan, loss: PairLoss, seen: dict[str, Tensor]) -> Tensor | None:
     """Fill ``seen`` with the reductions of all passes, and return the anchors' weights."""
     row: Tensor | None = None
-    every = slice(0, len(blocks[0].q))
+    every = slice(0, len(blocks[0]))
     for n in range(loss.passes):
         sums: dict[str, Sum] = {}
         for b, block in enumerate(blocks):
-            if not block.width or not len(block.q):
+            if not block.width or not len(block):
                 continue
             j = slice(0, block.width)
             pairs = plan.tile(b, every, j)
@@ -78,7 +78,7 @@ def _dense(blocks: Sequence[Block], plan: Plan, loss: PairLoss, seen: dict[str, 
 
 def _tiled(blocks: Sequence[Block], plan: Plan, loss: PairLoss, seen: dict[str, Tensor], side: int) -> Tensor | None:
     """The same in tiles."""
-    if not len(blocks[0].q) or not any(b.width for b in blocks):
+    if not len(blocks[0]) or not any(b.width for b in blocks):
         return None
     tiled = Tiled(blocks, plan, loss, side)
     row, attract = tiled.own()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from contrapose.losses.pair import LOWEST, result_of
 from contrapose.losses.rectangles import Rectangle
@@ -18,51 +16,60 @@ SAFE = {torch.float32: (70.0, 55.0), torch.float64: (600.0, 500.0)}
 """By dtype, s and m: sums of e^x don't overflow for x <= s, and what underflows is nothing beside a sum of at least e^-m."""
 
 
-def logsum(rectangles: Sequence[Rectangle], count: int, side: int) -> Tensor:
+class LogSum:
     """(count,) ``log sum_j exp(scale x_i y_j)`` of each anchor over the pairs of its rectangles, -inf without any.
 
     Where no logit can be larger than the dtype's exponentials bear, there is no shift; where one could, a fixed shift is tried and
-    kept if no anchor's sum is so small that terms were lost; else each anchor has its running maximum. Memory beyond the
-    tables: one gradient of each, and two tiles of ``side``.
+    kept if no anchor's sum is so small that terms were lost; else each anchor has its running maximum. Memory: two tiles of
+    ``side``.
     """
-    tensors = {id(t): t for r in rectangles for t in (r.x, r.y, r.scale) if isinstance(t, Tensor)}
-    return _LogSum.apply(rectangles, count, side, *tensors.values())
 
+    def __init__(self, rectangles: Sequence[Rectangle], count: int, side: int) -> None:
+        self.count, self.like = count, rectangles[0].x
+        self.dtype = torch.promote_types(self.like.dtype, torch.float32)
+        self.tiles = _Tiles(rectangles, side, self.dtype)
+        self.shift: float | None = None
 
-class _LogSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rectangles: Sequence[Rectangle], count: int, side: int, *tensors: Tensor) -> Tensor:
-        like = rectangles[0].x
-        dtype = torch.promote_types(like.dtype, torch.float32)
-        tiles = _Tiles(rectangles, side, dtype)
-        most, least = SAFE[dtype]
-        highest = _highest(rectangles, dtype)
-        total = like.new_zeros(count, dtype=dtype)
-        shift: float | None = max(highest - most, 0.0)
+    def __call__(self) -> Tensor:
+        """The log-sums, outside any graph."""
+        total = self.like.new_zeros(self.count, dtype=self.dtype)
+        most, least = SAFE[self.dtype]
+        highest = _highest(self.tiles.rectangles, self.dtype)
         if math.isfinite(highest):
-            _add_exps(tiles, total, shift)
-        if not math.isfinite(highest) or (shift and not bool((total >= math.exp(-least)).all())):
-            shift = None
-            result = _add_exps_below_maximum(tiles, total.zero_())
-        else:
-            result = result_of(torch.full_like(total, shift), total)
-        ctx.tiles, ctx.shift = tiles, shift
-        ctx.save_for_backward(result, *tensors)
-        return result
+            self.shift = max(highest - most, 0.0)
+            _add_exps(self.tiles, total, self.shift)
+            if not self.shift or bool((total >= math.exp(-least)).all()):
+                return result_of(torch.full_like(total, self.shift), total)
+        self.shift = None
+        return _add_exps_below_maximum(self.tiles, total.zero_())
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        result, *tensors = ctx.saved_tensors
-        outer = torch.where(result.isneginf(), 0.0, upstream[0])
-        result = torch.where(result.isneginf(), 0.0, result)
-        grads = {
-            id(t): torch.zeros_like(t, dtype=result.dtype)
-            for t, wanted in zip(tensors, ctx.needs_input_grad[3:], strict=True)
-            if wanted
-        }
-        _add_gradients(ctx.tiles, result, outer, ctx.shift, grads)
-        return None, None, None, *(grads[id(t)].to(t.dtype) if id(t) in grads else None for t in tensors)
+    def add_gradients(self, result: Tensor, outer: Tensor, grads: dict[int, Tensor]) -> None:
+        """Add the gradients of tables and scales to those of ``grads``, by their ``id``, that are wanted.
+
+        ``result`` (count,) are the log-sums, maybe over more pairs than these, and ``outer`` is the gradient by them. A logit has its
+        share in its anchor's sum, e^s / e^result, times the anchor's gradient; a mirrored one has two anchors.
+        """
+        nothing = result.isneginf()
+        outer, result = outer.masked_fill(nothing, 0.0), result.masked_fill(nothing, 0.0)
+        by_sum = None if self.shift is None else outer * (self.shift - result).exp()
+        for t in self.tiles:
+            r, rows, columns = t.r, t.rows, t.columns
+            if by_sum is not None:
+                each = (t.s.sub_(self.shift) if self.shift else t.s).exp_()
+                left = by_sum[rows, None]
+                each.mul_(left if columns is None else torch.add(left, by_sum[columns], out=t.spare))
+            else:
+                each = torch.sub(t.s, result[rows, None], out=t.spare).exp_().mul_(outer[rows, None])
+                if columns is not None:
+                    each.add_(t.s.sub_(result[columns]).exp_().mul_(outer[columns]))
+            if id(r.x) in grads or id(r.scale) in grads:
+                pulled = each @ t.y
+                if id(r.scale) in grads:
+                    grads[id(r.scale)] += (pulled * t.x).sum() / (2 if t.square else 1)
+                if id(r.x) in grads:
+                    grads[id(r.x)][t.i] += pulled.mul_(r.scale)
+            if id(r.y) in grads and not t.square:
+                grads[id(r.y)][t.j] += (t.x.T @ each).T.mul_(r.scale)  # faster than each.T @ x
 
 
 @dataclass
@@ -170,26 +177,3 @@ def _add_exps_below_maximum(tiles: _Tiles, total: Tensor) -> Tensor:
             total[part] *= (before - top[part]).exp()
             total[part] += torch.sub(t.s, top[part].unsqueeze(dim), out=t.spare).exp_().sum(dim)
     return result_of(top, total)
-
-
-def _add_gradients(tiles: _Tiles, result: Tensor, outer: Tensor, shift: float | None, grads: dict[int, Tensor]) -> None:
-    """A logit has its share in its anchor's sum, e^s / e^result, times the anchor's gradient; a mirrored one has two anchors."""
-    by_sum = None if shift is None else outer * (shift - result).exp()
-    for t in tiles:
-        r, rows, columns = t.r, t.rows, t.columns
-        if by_sum is not None:
-            each = (t.s.sub_(shift) if shift else t.s).exp_()
-            left = by_sum[rows, None]
-            each.mul_(left if columns is None else torch.add(left, by_sum[columns], out=t.spare))
-        else:
-            each = torch.sub(t.s, result[rows, None], out=t.spare).exp_().mul_(outer[rows, None])
-            if columns is not None:
-                each.add_(t.s.sub_(result[columns]).exp_().mul_(outer[columns]))
-        if id(r.x) in grads or id(r.scale) in grads:
-            pulled = each @ t.y
-            if id(r.scale) in grads:
-                grads[id(r.scale)] += (pulled * t.x).sum() / (2 if t.square else 1)
-            if id(r.x) in grads:
-                grads[id(r.x)][t.i] += pulled.mul_(r.scale)
-        if id(r.y) in grads and not t.square:
-            grads[id(r.y)][t.j] += (t.x.T @ each).T.mul_(r.scale)  # faster than each.T @ x

@@ -8,7 +8,7 @@ per anchor.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -66,20 +66,36 @@ class PairLoss(ABC):
 class Block:
     """The anchors and keys of one key block, normalised already, and the logits between them.
 
-    ``pieces`` are the tensors of which ``q`` is made, one after the other, so that what is on both sides is known to be the same.
+    The anchors are one table, or several one after the other, as they are: a table that is on both sides is the same tensor.
     """
 
     def __init__(
         self,
-        q: Tensor,
+        q: Tensor | Sequence[Tensor],
         keys: Rows,
         similarity: Callable[[Tensor, Tensor, bool], Tensor],
         scale: Tensor | float,
         bias: Tensor | float | None,
-        pieces: Sequence[Tensor] | None = None,
     ) -> None:
-        self.q, self.keys, self.similarity, self.scale, self.bias = q, keys, similarity, scale, bias
-        self.pieces = [q] if pieces is None else [*pieces]
+        self.tables = [q] if isinstance(q, Tensor) else [*q]
+        self.keys, self.similarity, self.scale, self.bias = keys, similarity, scale, bias
+
+    def __len__(self) -> int:
+        return sum(len(table) for table in self.tables)
+
+    def anchors(self) -> Iterator[tuple[Tensor, slice]]:
+        """The tables of the anchors, and where each stands among them."""
+        first = 0
+        for table in self.tables:
+            yield table, slice(first, first + len(table))
+            first += len(table)
+
+    def rows(self, i: slice) -> Tensor:
+        """The anchors ``i``."""
+        if len(self.tables) == 1:
+            return self.tables[0][i]
+        parts = [(t, max(i.start - at.start, 0), max(i.stop - at.start, 0)) for t, at in self.anchors()]
+        return torch.cat([table[start:stop] for table, start, stop in parts])
 
     @property
     def width(self) -> int:
@@ -89,7 +105,7 @@ class Block:
     def logits(self, i: slice, j: slice) -> Tensor:
         """(q, k) logits of a tile."""
         k = self.keys
-        s = self.similarity(self.q[i], k.z[i, j] if k.private else k.z[j], k.private)
+        s = self.similarity(self.rows(i), k.z[i, j] if k.private else k.z[j], k.private)
         s = s * self.scale if k.tau is None else s / k.tau[j]
         if k.bias is not None:
             s = s + k.bias[j]

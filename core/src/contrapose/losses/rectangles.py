@@ -48,19 +48,17 @@ def rectangles(blocks: Sequence[Block], lists: Sequence[Listed]) -> list[Rectang
     found: list[Rectangle] = []
     for block, listed in zip(blocks, lists, strict=True):
         for i, j, den in listed.regions:
-            first = 0
-            for piece in block.pieces:
-                rows = slice(max(i.start, first), min(i.stop, first + len(piece)))
+            for table, at in block.anchors():
+                rows = slice(max(i.start, at.start), min(i.stop, at.stop))
                 if den and rows.start < rows.stop:
                     a, b = listed.i, listed.j
                     inside = (a >= rows.start) & (a < rows.stop) & (b >= j.start) & (b < j.stop)
                     left_out = a[inside] - rows.start, b[inside] - j.start
-                    own = slice(rows.start - first, rows.stop - first)
-                    made = Rectangle(piece, own, block.keys.z, j, block.scale, left_out, rows.start)
+                    own = slice(rows.start - at.start, rows.stop - at.start)
+                    made = Rectangle(table, own, block.keys.z, j, block.scale, left_out, rows.start)
                     if not any(_mirrors(other, made) for other in found):
                         found.append(made)
                         _mirrors(made, made)
-                first += len(piece)
     return found
 
 

@@ -8,18 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from contrapose.losses.logsum import logsum
+from contrapose.losses.logsum import LogSum
 from contrapose.losses.pair import Block, Listing, PairLoss, Part, Plan
 from contrapose.losses.rectangles import rectangles
 from contrapose.losses.similarity import dot
-from contrapose.losses.visits import Visit, Visits
+from contrapose.losses.visits import Kinds, Rest, Visit, Visits
 from contrapose.types import Listed, Pairs
 
 PROBES = (0.0, *(sign * 10.0**n for n in range(-3, 4) for sign in (1, -1)))
 """Logits at which a loss is asked what it makes of a pair."""
-
-Rest = dict[str, tuple[str, str]]
-"""How each part is reduced, and what an unlisted pair adds to it: ``nothing``, ``one``, or its ``logit``."""
 
 
 class Tiled:
@@ -31,12 +28,12 @@ class Tiled:
 
     def __init__(self, blocks: Sequence[Block], plan: Plan, loss: PairLoss, side: int) -> None:
         self.blocks, self.plan, self.loss, self.side = blocks, plan, loss, side
-        self.count = len(blocks[0].q)
+        self.count = len(blocks[0])
         self.lists = [plan.listed(b) if isinstance(plan, Listing) else None for b in range(len(blocks))]
 
     def own(self) -> tuple[Tensor | None, Tensor | None]:
         """The anchors' weights (Q,) in the mean, and of their positive part: what the plan says of them without any key."""
-        parts = [self.plan.tile(0, i, slice(0, 0)) for i in _slices(self.count, self.side)]
+        parts = [self.plan.tile(0, i, slice(0, 0)) for i in _slices(0, self.count, self.side)]
         return _joined([p.row for p in parts]), _joined([p.attract for p in parts])
 
     def reduce(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> dict[str, Tensor]:
@@ -45,20 +42,14 @@ class Tiled:
         if rest is None:
             return Visits(self.blocks, self.loss, self._tiles, seen, attract).reduce()
         lists = [listed for listed in self.lists if listed is not None]
-        found = Visits(self.blocks, self.loss, partial(self._listed, lists), seen, attract).reduce()
-        adds = {
-            "nothing": lambda of: of,
-            "one": lambda of: of + _unlisted(lists, of),
-            "logit": lambda of: _log_add(of, logsum(rectangles(self.blocks, lists), self.count, self.side)),
-        }
-        like = self.blocks[0].q
-        for name, (how, kind) in rest.items():
-            none = like.new_full((self.count,), 0.0 if how == "sum" else -torch.inf)
-            found[name] = adds[kind](found.get(name, none))
-        return found
+        kernel = None
+        if any(kind == "logit" for _, kind in rest.values()):
+            kernel = LogSum(rectangles(self.blocks, lists), self.count, self.side)
+        others = Rest(rest, _unlisted(lists, self.blocks[0].tables[0], self.count), kernel)
+        return Visits(self.blocks, self.loss, partial(self._listed, lists), seen, attract, others).reduce()
 
-    def _rest(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Rest | None:
-        """What the unlisted pairs add, or None where the kernel can't tell."""
+    def _rest(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Kinds | None:
+        """What the unlisted pairs add, or None where that is more than a kernel can tell."""
         plain = all(
             b.similarity is dot and not b.keys.private and b.keys.tau is None and b.keys.bias is None and b.bias is None
             for b in self.blocks
@@ -66,7 +57,7 @@ class Tiled:
         dens = {den for listed in self.lists if listed is not None for _, _, den in listed.regions}
         if not plain or None in self.lists or not dens <= {0.0, 1.0}:
             return None
-        found: Rest = {}
+        found: Kinds = {}
         for den in sorted(dens):
             logits, parts = self._probe(den, seen, attract)
             for name, (how, value, weight) in parts.items():
@@ -87,17 +78,18 @@ class Tiled:
         self, den: float, seen: dict[str, Tensor] | None, attract: Tensor | None
     ) -> tuple[Tensor, dict[str, Part]]:
         """The parts of one anchor with keys of all kinds of logits, none positive, each of this weight."""
-        logits = self.blocks[0].q.new_tensor([PROBES])
+        logits = self.blocks[0].tables[0].new_tensor([PROBES])
         one = None if attract is None else logits.new_ones(1)
         pairs = Pairs(torch.zeros_like(logits), torch.full_like(logits, den), None, one)
         with torch.no_grad():
             return logits, self.loss.parts(logits, pairs, seen and {name: logits.new_zeros(1) for name in seen})
 
     def _tiles(self) -> Iterator[Visit]:
-        for i in _slices(self.count, self.side):
-            for b, block in enumerate(self.blocks):
-                for j in _slices(block.width, self.side):
-                    yield Visit(b, i, j, partial(self._tile, b, i, j))
+        for b, block in enumerate(self.blocks):
+            for t, (_, at) in enumerate(block.anchors()):
+                for i in _slices(at.start, at.stop, self.side):
+                    for j in _slices(0, block.width, self.side):
+                        yield Visit(b, t, i, j, partial(self._tile, b, i, j))
 
     def _tile(self, b: int, i: slice, j: slice) -> Pairs:
         listed = self.lists[b]
@@ -105,12 +97,14 @@ class Tiled:
 
     def _listed(self, lists: Sequence[Listed]) -> Iterator[Visit]:
         """The listed pairs that count for anything, so many at a time that their vectors take the room of a tile."""
-        step = max(self.side**2 // max(self.blocks[0].q.shape[1], 1), 1)
+        step = max(self.side**2 // max(self.blocks[0].keys.z.shape[-1], 1), 1)
         for b, listed in enumerate(lists):
-            counts = ((listed.pos > 0) | (listed.den > 0)).nonzero()[:, 0]
-            for at in counts.split(step):
-                pos, den = listed.pos[at, None], listed.den[at, None]
-                yield Visit(b, listed.i[at], listed.j[at], partial(Pairs, pos, den))
+            counts = (listed.pos > 0) | (listed.den > 0)
+            for t, (_, at) in enumerate(self.blocks[b].anchors()):
+                within = (listed.i >= at.start) & (listed.i < at.stop)
+                for some in (counts & within).nonzero()[:, 0].split(step):
+                    pairs = partial(Pairs, listed.pos[some, None], listed.den[some, None])
+                    yield Visit(b, t, listed.i[some], listed.j[some], pairs)
 
 
 def _filled(listed: Listed, i: slice, j: slice) -> Pairs:
@@ -132,9 +126,9 @@ def _within(part: slice, tile: slice) -> slice:
     return slice(min(max(part.start - tile.start, 0), size), min(max(part.stop - tile.start, 0), size))
 
 
-def _unlisted(lists: Sequence[Listed], like: Tensor) -> Tensor:
-    """How many unlisted pairs each anchor has (Q,) of weight 1."""
-    many = torch.zeros_like(like)
+def _unlisted(lists: Sequence[Listed], like: Tensor, count: int) -> Tensor:
+    """How many unlisted pairs of weight 1 each anchor has (Q,)."""
+    many = like.new_zeros(count, dtype=torch.promote_types(like.dtype, torch.float32))
     for listed in lists:
         for i, j, den in listed.regions:
             inside = (listed.i >= i.start) & (listed.i < i.stop) & (listed.j >= j.start) & (listed.j < j.stop)
@@ -143,20 +137,11 @@ def _unlisted(lists: Sequence[Listed], like: Tensor) -> Tensor:
     return many
 
 
-def _log_add(a: Tensor, b: Tensor) -> Tensor:
-    """log(e^a + e^b), with a gradient where both are -inf."""
-    top = torch.maximum(a, b).detach()
-    some = ~top.isneginf()  # NaN is something
-    base = torch.where(some, top, 0.0)
-    total = (a - base).exp() + (b - base).exp()
-    return torch.where(some, base + torch.where(some, total, 1.0).log(), -torch.inf)
-
-
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
     known = [p for p in parts if p is not None]
     return torch.cat(known) if known else None
 
 
-def _slices(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+def _slices(first: int, last: int, step: int) -> Iterator[slice]:
+    for start in range(first, last, step):
+        yield slice(start, min(start + step, last))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from contrapose.losses.logsum import LogSum
 from contrapose.losses.pair import LOWEST, Block, PairLoss, Part, Sum, reduce_part, result_of
 from contrapose.types import Pairs
 
@@ -19,12 +20,44 @@ Where = slice | Tensor
 
 @dataclass
 class Visit:
-    """Some pairs of a block: the tile of anchors ``i`` and keys ``j``, or, where these are (P,) numbers, one pair each."""
+    """Some pairs of a block, of anchors in one table: the tile of anchors ``i`` and keys ``j``, or of each one the other, (P,)."""
 
     block: int
+    table: int
     i: Where
     j: Where
     pairs: Callable[[], Pairs]
+
+
+Kinds = dict[str, tuple[str, str]]
+"""How each part is reduced, and what a pair that isn't visited adds to it: ``nothing``, ``one``, or its ``logit``."""
+
+
+@dataclass
+class Rest:
+    """The pairs that aren't visited: what they add to each part, how many each anchor has (Q,), and the log-sums of their logits."""
+
+    kinds: Kinds
+    count: Tensor
+    kernel: LogSum | None
+
+    def add(self, results: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The results of all pairs from those of the visited."""
+        found, logsum = {}, None if self.kernel is None else self.kernel()
+        for name, (how, kind) in self.kinds.items():
+            none = torch.full_like(self.count, 0.0 if how == "sum" else -torch.inf)
+            found[name] = results.get(name, none)
+            if kind == "one":
+                found[name] = found[name] + self.count
+            elif kind == "logit" and logsum is not None:
+                found[name] = torch.logaddexp(found[name], logsum)
+        return found
+
+    def add_gradients(self, results: dict[str, Tensor], outer: dict[str, Tensor], grads: dict[int, Tensor]) -> None:
+        """Add the gradients of tables and scales."""
+        for name, (_, kind) in self.kinds.items():
+            if kind == "logit" and self.kernel is not None:
+                self.kernel.add_gradients(results[name], outer[name], grads)
 
 
 class Visits:
@@ -36,6 +69,7 @@ class Visits:
         walk: the visits, the same each time it is called.
         seen: the first pass's results (Q,), in the second.
         attract: (Q,) the anchors' weights of their positive part.
+        rest: what other pairs add.
     """
 
     def __init__(
@@ -45,8 +79,10 @@ class Visits:
         walk: Callable[[], Iterable[Visit]],
         seen: dict[str, Tensor] | None,
         attract: Tensor | None,
+        rest: Rest | None = None,
     ) -> None:
         self.blocks, self.loss, self.walk, self.seen, self.attract = blocks, loss, walk, seen, attract
+        self.rest = rest
         self.names: list[str] = []
 
     def reduce(self) -> dict[str, Tensor]:
@@ -58,7 +94,7 @@ class Visits:
         """Everything that may have a gradient, each once."""
         found: list[Any] = [self.attract, *(self.seen or {}).values(), *self.parameters()]
         for b in self.blocks:
-            found += [b.q, b.keys.z, b.keys.tau, b.keys.bias, b.scale, b.bias]
+            found += [*b.tables, b.keys.z, b.keys.tau, b.keys.bias, b.scale, b.bias]
         return [*{id(t): t for t in found if isinstance(t, Tensor)}.values()]
 
     def parameters(self) -> list[nn.Parameter]:
@@ -75,7 +111,9 @@ class Visits:
             return leaf(column, j)[:, None] if paired else leaf(column, j)
 
         z = leaf(keys.z, (i, j)) if keys.private else of_key(keys.z)  # type: ignore[arg-type]
-        s = block.similarity(leaf(block.q, i), z, keys.private or paired)
+        table, at = [*block.anchors()][visit.table]
+        own = slice(i.start - at.start, i.stop - at.start) if isinstance(i, slice) else i - at.start
+        s = block.similarity(leaf(table, own), z, keys.private or paired)
         s = s * leaf(block.scale, ...) if keys.tau is None else s / of_key(keys.tau)
         if keys.bias is not None:
             s = s + of_key(keys.bias)
@@ -124,14 +162,16 @@ class _Reduce(torch.autograd.Function):
         fixed: set[str] = set()
         for visit in visits.walk():
             for name, part in visits.parts(visit, _Leaves()).items():
-                sums[name] = _added(sums.get(name), visit.i, reduce_part(*part), len(visits.blocks[0].q))
+                sums[name] = _added(sums.get(name), visit.i, reduce_part(*part), len(visits.blocks[0]))
                 fixed.update([name] if part[1] is None else [])
-        results = [result_of(*s) for s in sums.values()]
-        visits.names = [*sums]
+        results = {name: result_of(*s) for name, s in sums.items()}
+        if visits.rest is not None:
+            results = visits.rest.add(results)
+        visits.names = [*results]
         ctx.visits = visits
-        ctx.mark_non_differentiable(*[r for name, r in zip(sums, results, strict=True) if name in fixed])
-        ctx.save_for_backward(*inputs, *results)
-        return tuple(results)
+        ctx.mark_non_differentiable(*[r for name, r in results.items() if name in fixed])
+        ctx.save_for_backward(*inputs, *results.values())
+        return tuple(results.values())
 
     @staticmethod
     @once_differentiable
@@ -158,6 +198,8 @@ class _Reduce(torch.autograd.Function):
             ]
             if pushed:
                 leaf.add([value for value, _ in pushed], [grad for _, grad in pushed])
+        if visits.rest is not None:
+            visits.rest.add_gradients(results, outer, grads)
         return None, *(grads[id(t)].to(t.dtype) if id(t) in grads else None for t in inputs)
 
 

@@ -64,16 +64,14 @@ def _set(term: BoundTerm, out: Outputs) -> Scored:
 def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], engine: Engine) -> Scored:
     scale, bias = term.scale(out.clock, shared), term.offset()
     q = out.query(term.query)
-    blocks, keys, used = [], [], [q]
+    blocks, keys, used = [], [], [out.rows(ref) for ref in term.query]
     for key in term.keys:
         normalize = term.normalize if key.normalize is None else key.normalize
         rows = out.rows(key.rows, "global")
         anchors = [out.rows(ref) for ref in (term.query if key.query is None else (key.query,))]
-        pieces = [out.prepared(a, normalize) for a in anchors]
         keys.append(replace(rows, z=out.prepared(rows, normalize)))
         here = scale if key.tau is None else 1 / key.tau
-        z = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        blocks.append(Block(z, keys[-1], term.similarity, here, bias, pieces))
+        blocks.append(Block([out.prepared(a, normalize) for a in anchors], keys[-1], term.similarity, here, bias))
         used += [*anchors, rows]
     plan = term.relation.plan(q, keys, out)
     values, weights = pair_loss(blocks, plan, term.loss, scale, engine)

@@ -67,7 +67,7 @@ class Annotator(nn.Module, ABC):
 
     @abstractmethod
     def column(self, q: Rows, out: Step) -> Tensor:
-        """The column, -1 where nothing is known."""
+        """The column, -1 where nothing is known. ``q`` has the anchors' columns alone; vectors are asked of ``out``."""
 
 
 class Weigher(nn.Module, ABC):
@@ -77,7 +77,7 @@ class Weigher(nn.Module, ABC):
 
     @abstractmethod
     def weigh(self, q: Rows, out: Step) -> Tensor:
-        """The weight (Q,)."""
+        """The weight (Q,). ``q`` has the anchors' columns alone."""
 
 
 class Relation(nn.Module):
@@ -171,7 +171,7 @@ class PredicatePlan:
         if found is None:
             return None
         regions, i, j = found
-        a, b = bare(q).take(i), bare(keys).take(j)
+        a, b = q.bare().take(i), keys.bare().take(j)
         b = Rows(b.z[:, None], {name: c[:, None] for name, c in b.meta.items()}, private=True)
         pos = weights(relation.positives, Tile(a, b, self.names), q.z.dtype)
         den = weights(relation.denominator, Tile(a, b, self.names, pos > 0), q.z.dtype)
@@ -196,11 +196,6 @@ def _weighed(part: Tensor, weight: Weight, q: Rows) -> Tensor:
 def private_tile(keys: Rows, i: slice, j: slice) -> Rows:
     """The keys ``j`` of the anchors ``i``, where each anchor has its own."""
     return Rows(keys.z[i, j], {name: c[i, j] for name, c in keys.meta.items()}, private=True)
-
-
-def bare(rows: Rows) -> Rows:
-    """The columns alone, the vectors of width 0."""
-    return Rows(rows.z.detach().flatten(1)[:, :0], rows.meta)
 
 
 def _width(k: Rows) -> int:
