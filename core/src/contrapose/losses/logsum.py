@@ -46,8 +46,8 @@ class LogSum:
     def add_gradients(self, result: Tensor, outer: Tensor, grads: dict[int, Tensor]) -> None:
         """Add the gradients of tables and scales to those of ``grads``, by their ``id``, that are wanted.
 
-        ``result`` (count,) are the log-sums, maybe over more pairs than these, and ``outer`` is the gradient by them. A logit has its
-        share in its anchor's sum, e^s / e^result, times the anchor's gradient; a mirrored one has two anchors.
+        ``result`` (count,) are the log-sums, maybe over more pairs than these, and ``outer`` is the gradient by them. A logit has
+        its share in its anchor's sum, e^s / e^result, times the anchor's gradient; a mirrored one has two anchors.
         """
         nothing = result.isneginf()
         outer, result = outer.masked_fill(nothing, 0.0), result.masked_fill(nothing, 0.0)

@@ -35,7 +35,7 @@ Kinds = dict[str, tuple[str, str]]
 
 @dataclass
 class Rest:
-    """The pairs that aren't visited: what they add to each part, how many each anchor has (Q,), and the log-sums of their logits."""
+    """The pairs that aren't visited: what they add to each part, how many an anchor has (Q,), and the log-sums of their logits."""
 
     kinds: Kinds
     count: Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,5 +87,18 @@ def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], eng
 
 def touched(tables: list[Rows]) -> Tensor:
     """A zero in whose graph all the tables are."""
-    zeros = [t.z.flatten()[:0].sum() for t in tables]
+    zeros = [_Touch.apply(z) for z in {id(t.z): t.z for t in tables}.values()]
     return torch.stack(zeros).sum() if zeros else torch.zeros(())
+
+
+class _Touch(torch.autograd.Function):
+    """A zero; its gradient is one zero seen as a table, where that of an empty slice is a table of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.shape = z.shape
+        return z.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return torch.zeros_like(grads[0]).expand(ctx.shape)
