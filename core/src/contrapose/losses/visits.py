@@ -30,7 +30,10 @@ class Visit:
 
 
 Kinds = dict[str, tuple[str, str]]
-"""How each part is reduced, and what a pair that isn't visited adds to it: ``nothing``, ``one``, or its ``logit``."""
+"""How each part is reduced, and what a pair that isn't visited adds to it: ``nothing``, ``one``, or its ``logit``.
+
+``group's one`` and ``group's logit`` are added by pairs of one group alone (`groups.py`).
+"""
 
 
 @dataclass

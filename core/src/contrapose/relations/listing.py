@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from contrapose.relations.atoms import Atom, found
 from contrapose.relations.predicate import Predicate, Tile, atoms_of, column_of, known
-from contrapose.types import Rows
+from contrapose.types import Region, Rows
 
 PER_ROW = 16
 """A list has at most so many pairs a row of either table: with more, a matrix of the tile is the better list."""
@@ -18,57 +19,102 @@ PER_ROW = 16
 RUNS = 8
 """A column divides a table where it has at most so many runs of equal values, as ``origin`` and ``view`` have."""
 
-Region = tuple[slice, slice, float]
+Groups = tuple[Tensor, Tensor]
+Columns = tuple[str, str]
 Weighted = Mapping[Predicate, float | str]
 
 
 def listing(
     positives: Weighted, denominator: Weighted, q: Rows, k: Rows, names: frozenset[str]
-) -> tuple[list[Region], Tensor, Tensor] | None:
-    """Rectangles in which all pairs but the listed have no positive weight and one weight in the denominator.
+) -> tuple[list[Region], Tensor, Tensor, Groups | None] | None:
+    """Rectangles in which all pairs but the listed have one weight in the denominator, and are positives at most by group.
 
     The pairs ``i``, ``j`` (P,) are those that some equality of the predicates holds for, so that off the list every such atom
     is false. Equalities that hold for too many pairs, and tests of the keys alone, are settled rectangle by rectangle where
-    their columns don't change within one. What isn't known after that leaves no list, and gives None.
+    their columns don't change within one. One equality that isn't may decide who is positive, as a label does: it makes groups.
+    What isn't known after that leaves no list, and gives None.
     """
     nothing = torch.zeros(0, dtype=torch.int64, device=q.z.device)
     if not len(q) or not len(k):
-        return [], nothing, nothing
+        return [], nothing, nothing, None
     positives, denominator = (
         {p: w for p, w in side.items() if isinstance(w, str) or w > 0} for side in (positives, denominator)
     )
     atoms = [a for p in (*positives, *denominator) for a in atoms_of(p.test)]
     joins = {a.joins: agreeing(q, k, a.joins) for a in atoms if a.joins is not None}
-    rows = _Divided(q, [a for (a, _), pairs in joins.items() if pairs is None])
-    keys = _Divided(k, [b for (_, b), pairs in joins.items() if pairs is None] + [a.reads for a in atoms if a.reads])
-
-    def settled(atom: Atom, tile: Tile) -> bool | None:
-        if atom.always is not None or atom is found:
-            return bool(atom.always)
-        if atom.joins is not None and joins[atom.joins] is not None:
-            return False
-        a, b = atom.joins or (None, atom.reads)
-        return bool(atom(tile)) if b in keys.by and (a is None or a in rows.by) else None
+    dense = [columns for columns, pairs in joins.items() if pairs is None]
+    rows = _Divided(q, [a for a, _ in dense])
+    keys = _Divided(k, [b for _, b in dense] + [a.reads for a in atoms if a.reads])
+    alike = [c for c in dense if c[0] not in rows.by or c[1] not in keys.by]
+    narrow = [c for c in alike if column_of(q, c[0]).ndim == column_of(k, c[1]).ndim == 1]
+    by = narrow[0] if len(alike) == 1 and narrow else None
 
     regions = []
     for i, j in product(rows.runs, keys.runs):
         first = Tile(q.take(slice(i.start, i.start + 1)), k.take(slice(j.start, j.start + 1)), names)
-
-        def of(atom: Atom, first: Tile = first) -> bool | None:
-            return settled(atom, first)
-
-        if any(known(p.test, of) is not False for p in positives):
+        region = _region(i, j, _Settled(first, joins, rows, keys, by), positives, denominator)
+        if region is None:
             return None
-        rest = 0.0
-        for predicate, weight in denominator.items():
-            holds = known(predicate.test, of)
-            if holds is None or (holds and isinstance(weight, str)):
-                return None
-            rest += float(weight) if holds else 0.0
-        regions.append((i, j, rest))
+        regions.append(region)
     codes = [i * len(k) + j for i, j in (pairs for pairs in joins.values() if pairs is not None)]
     code = torch.cat(codes).unique() if codes else nothing
-    return regions, code.div(len(k), rounding_mode="floor"), code % len(k)
+    groups = grouped(q, k, by) if by is not None and any(r.pos for r in regions) else None
+    return regions, code.div(len(k), rounding_mode="floor"), code % len(k), groups
+
+
+@dataclass
+class _Settled:
+    """What is known of an atom over the unlisted pairs of a rectangle, ``first`` being its first pair.
+
+    ``group``: whether the pairs are of one group, None where it isn't said. ``by`` is the equality that makes the groups.
+    """
+
+    first: Tile
+    joins: Mapping[Columns | None, tuple[Tensor, Tensor] | None]
+    rows: _Divided
+    keys: _Divided
+    by: Columns | None
+    group: bool | None = None
+    positive: bool | None = False
+
+    def __call__(self, atom: Atom) -> bool | None:
+        if atom.always is not None:
+            return atom.always
+        if atom is found:
+            return self.positive
+        if atom.joins is not None and self.joins[atom.joins] is not None:
+            return False
+        if atom.joins is not None and atom.joins == self.by:
+            return self.group
+        a, b = atom.joins or (None, atom.reads)
+        return bool(atom(self.first)) if b in self.keys.by and (a is None or a in self.rows.by) else None
+
+
+def _region(i: slice, j: slice, of: _Settled, positives: Weighted, denominator: Weighted) -> Region | None:
+    pos = den = 0.0
+    for predicate, weight in positives.items():
+        if known(predicate.test, of) is False:
+            continue
+        within, across = (known(predicate.test, replace(of, group=group)) for group in (True, False))
+        if within is not True or across is not False or isinstance(weight, str):
+            return None
+        pos += weight
+    of = replace(of, positive=None if pos else False)
+    for predicate, weight in denominator.items():
+        holds = known(predicate.test, of)
+        if holds is None or (holds and isinstance(weight, str)):
+            return None
+        den += float(weight) if holds else 0.0
+    return Region(i, j, den, pos)
+
+
+def grouped(q: Rows, k: Rows, columns: Columns) -> Groups:
+    """Numbers of the values that two columns have, (Q,) and (K,), -1 where unknown."""
+    x, y = column_of(q, columns[0]), column_of(k, columns[1])
+    both = torch.cat([x, y])
+    there = both == both if both.is_floating_point() else both != -1
+    number = both.unique(return_inverse=True)[1].masked_fill(~there, -1)
+    return number[: len(x)], number[len(x) :]
 
 
 class _Divided:
@@ -88,7 +134,7 @@ class _Divided:
         self.runs = [slice(a, b) for a, b in pairwise(at)]
 
 
-def agreeing(q: Rows, k: Rows, columns: tuple[str, str]) -> tuple[Tensor, Tensor] | None:
+def agreeing(q: Rows, k: Rows, columns: Columns) -> tuple[Tensor, Tensor] | None:
     """All pairs ``i``, ``j`` (P,) whose columns have a value in common, maybe more than once; None where there are many.
 
     Unknown values (-1 of integers, NaN) are common to none.

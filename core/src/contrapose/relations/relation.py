@@ -170,12 +170,12 @@ class PredicatePlan:
         found = listing(relation.positives, relation.denominator, q, keys, self.names)
         if found is None:
             return None
-        regions, i, j = found
+        regions, i, j, groups = found
         a, b = q.bare().take(i), keys.bare().take(j)
         b = Rows(b.z[:, None], {name: c[:, None] for name, c in b.meta.items()}, private=True)
         pos = weights(relation.positives, Tile(a, b, self.names), q.z.dtype)
         den = weights(relation.denominator, Tile(a, b, self.names, pos > 0), q.z.dtype)
-        return Listed(regions, i, j, pos[:, 0], den[:, 0])
+        return Listed(regions, i, j, pos[:, 0], den[:, 0], groups)
 
 
 def weights(predicates: Mapping[Predicate, Weight], tile: Tile, dtype: torch.dtype) -> Tensor:
