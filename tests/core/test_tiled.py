@@ -200,7 +200,7 @@ def test_positives_by_label_are_summed_up_by_group(monkeypatch: pytest.MonkeyPat
     """SupCon's kernel visits a triangle, and its list is each row with itself."""
     g = torch.Generator().manual_seed(6)
     tables = {"a": table(12, "a", g)}
-    tables["a"].meta["draw"] = torch.arange(12)
+    tables["a"].meta.update(sample=torch.arange(12), label=torch.arange(12) % 2)
     monkeypatch.setattr(listing, "PER_ROW", 1)
     monkeypatch.setattr(tiled.Tiled, "_tile", lambda *args: pytest.fail("a tile was filled"))
     blocks, plan = setting(tables, "a", "a", 3, 2.0)
