@@ -37,7 +37,7 @@ RELATIONS = (
 NAMES = frozenset({"v"})
 
 
-def table(n: int, origin: str, g: torch.Generator, dtype: torch.dtype = torch.float64) -> Rows:
+def table(n: int, origin: str, g: torch.Generator, dtype: torch.dtype = torch.float64, missing: bool = False) -> Rows:
     """Random unit rows, some of them twice, whose columns have few values and unknown ones."""
     z = F.normalize(torch.randn(n, 3, generator=g, dtype=torch.float64), dim=1)
     z = z[torch.randint(0, n, (n,), generator=g)] if n else z
@@ -51,7 +51,7 @@ def table(n: int, origin: str, g: torch.Generator, dtype: torch.dtype = torch.fl
         "many": torch.randint(-1, 9, (n, 2), generator=g),
         "time": torch.rand(n, generator=g),
         "share": torch.rand(n, generator=g),
-        "has:b": torch.ones(n, dtype=torch.int64),
+        "has:b": torch.randint(0, 2, (n,), generator=g) if missing else torch.ones(n, dtype=torch.int64),
     }
     return Rows(z.to(dtype), meta)
 
@@ -91,11 +91,12 @@ def assert_same(make: Callable[[Engine], Tensor], leaves: Sequence[Tensor], side
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_tiles_give_what_dense_gives(name: str, data: Any) -> None:
     g = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6)))
-    tables = {o: table(data.draw(st.integers(0, 9)), o, g) for o in "abc"}
+    missing = data.draw(st.booleans())
+    tables = {o: table(data.draw(st.integers(0, 9)), o, g, missing=missing) for o in "abc"}
     for rows in tables.values():
         rows.z.requires_grad_()
     query, keys = data.draw(
@@ -196,6 +197,18 @@ def test_no_pair_is_visited_that_follows_from_others(
     assert len(tiles) == visited
 
 
+def test_keys_that_lack_a_branch_are_left_out_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = torch.Generator().manual_seed(7)
+    tables = {o: table(12, o, g, missing=True) for o in "ab"}
+    monkeypatch.setattr(listing, "PER_ROW", 3)
+    monkeypatch.setattr(tiled.Tiled, "_tile", lambda *args: pytest.fail("a tile was filled"))
+    blocks, plan = setting(tables, "ab", "ab", 1, 2.0)
+    listed = plan.listed(0)
+    assert listed is not None
+    assert any(r.without is not None for r in listed.regions)
+    pair_loss(blocks, plan, LOSSES["all"], 2.0, Engine("tiled", 3))
+
+
 def test_positives_by_label_are_summed_up_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """SupCon's kernel visits a triangle, and its list is each row with itself."""
     g = torch.Generator().manual_seed(6)
@@ -215,7 +228,8 @@ def test_positives_by_label_are_summed_up_by_group(monkeypatch: pytest.MonkeyPat
 @given(data=st.data())
 def test_a_list_and_its_rectangles_are_the_plan(data: Any) -> None:
     g = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6)))
-    tables = {o: table(data.draw(st.integers(1, 12)), o, g) for o in "ab"}
+    missing = data.draw(st.booleans())
+    tables = {o: table(data.draw(st.integers(1, 12)), o, g, missing=missing) for o in "ab"}
     query, keys = data.draw(st.sampled_from([("a", "a"), ("ab", "ab"), ("a", "b")]))
     _, plan = setting(tables, query, keys, data.draw(st.integers(0, len(RELATIONS) - 1)), 1.0)
     with pytest.MonkeyPatch.context() as patch:
@@ -227,6 +241,8 @@ def test_a_list_and_its_rectangles_are_the_plan(data: Any) -> None:
             pos, den = torch.zeros_like(dense.pos), torch.full_like(dense.den, torch.nan)
             for r in listed.regions:
                 den[r.i, r.j] = r.den
+                if r.without is not None:
+                    den[r.i, r.without] = 0.0
                 if r.pos:
                     x, y = (c[part] for c, part in zip(listed.groups, (r.i, r.j), strict=True))
                     pos[r.i, r.j] = r.pos * ((x[:, None] == y) & (y >= 0))
@@ -250,7 +266,7 @@ def test_log_sums_have_the_shift_that_they_need(case: str, dtype: torch.dtype) -
 
     def of(x: Tensor, y: Tensor, scale: Tensor) -> list[Tensor]:
         leaves = [t.detach().requires_grad_() for t in (x, y, scale)]
-        r = Rectangle(leaves[0], slice(0, 20), leaves[1], slice(0, 30), leaves[2], (nothing, nothing), 0)
+        r = Rectangle(leaves[0], slice(0, 20), leaves[1], slice(0, 30), leaves[2], (nothing, nothing), None, 0)
         logsum, grads = kernel.LogSum([r], 20, 7), {id(t): torch.zeros_like(t, dtype=torch.float32) for t in leaves}
         with torch.no_grad():
             made = logsum()
@@ -272,7 +288,7 @@ def test_an_anchor_without_pairs_and_one_with_nan() -> None:
     nothing = torch.zeros(3, dtype=torch.int64), torch.arange(3)
     for x in (torch.ones(2, 3).double(), torch.tensor([[1.0, 1, 1], [1, torch.nan, 1]]).double()):
         y, grad = torch.ones(3, 3).double(), torch.zeros(2, 3).double()
-        logsum = kernel.LogSum([Rectangle(x, slice(0, 2), y, slice(0, 3), 1.0, nothing, 0)], 2, 2)
+        logsum = kernel.LogSum([Rectangle(x, slice(0, 2), y, slice(0, 3), 1.0, nothing, None, 0)], 2, 2)
         made = logsum()
         assert made[0] == -torch.inf
         logsum.add_gradients(made, torch.ones(2).double(), {id(x): grad})

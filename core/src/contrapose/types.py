@@ -180,12 +180,16 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle of pairs, anchors ``i`` with keys ``j``, of weight ``den``, and positives of weight ``pos`` if of one group."""
+    """A rectangle of pairs, anchors ``i`` with keys ``j``, of weight ``den``, and positives of weight ``pos`` if of one group.
+
+    The keys ``without`` (W,), int64 and sorted, have no weight in the denominator; None where there are none.
+    """
 
     i: slice
     j: slice
     den: float
     pos: float = 0.0
+    without: Tensor | None = None
 
     def holds(self, i: Tensor, j: Tensor) -> Tensor:
         """Which of the pairs (P,) are within, bool (P,)."""

@@ -133,6 +133,10 @@ class _Tiles:
                     tile = slice(starts[a * len(across) + b], starts[a * len(across) + b + 1])
                     if tile.start < tile.stop:
                         s.view(-1).index_fill_(0, rows[tile] * len(y) + columns[tile], -torch.inf)
+                    if r.without is not None:
+                        first = left - r.j.start
+                        out = r.without[(r.without >= first) & (r.without < first + len(y))] - first
+                        s.index_fill_(1, out, -torch.inf)
                     yield _Tile(r, i, j, x, y, s, spare[:size].view_as(s))
 
 

@@ -23,6 +23,7 @@ class Rectangle:
         j: rows of y.
         scale: of their products.
         left_out: positions (P,), (P,) within i and j of the pairs that don't count.
+        without: positions (W,) within j of rows that don't count at all, or None.
         anchors: where the rows of x stand among the anchors.
         mirrored: where the rows of y do, if these pairs are also those of y with x; in the rectangle of a table with itself, where
             ``x is y`` and ``i == j``, each pair is then visited once.
@@ -34,6 +35,7 @@ class Rectangle:
     j: slice
     scale: Tensor | float
     left_out: tuple[Tensor, Tensor]
+    without: Tensor | None
     anchors: int
     mirrored: int | None = None
 
@@ -54,7 +56,8 @@ def rectangles(blocks: Sequence[Block], lists: Sequence[Listed]) -> list[Rectang
                     inside = replace(region, i=rows).holds(listed.i, listed.j)
                     left_out = listed.i[inside] - rows.start, listed.j[inside] - j.start
                     own = slice(rows.start - at.start, rows.stop - at.start)
-                    made = Rectangle(table, own, block.keys.z, j, block.scale, left_out, rows.start)
+                    without = None if region.without is None else region.without - j.start
+                    made = Rectangle(table, own, block.keys.z, j, block.scale, left_out, without, rows.start)
                     if not any(_mirrors(other, made) for other in found):
                         found.append(made)
                         _mirrors(made, made)
@@ -64,7 +67,8 @@ def rectangles(blocks: Sequence[Block], lists: Sequence[Listed]) -> list[Rectang
 def _mirrors(one: Rectangle, other: Rectangle) -> bool:
     """Whether the pairs of ``other`` are those of ``one`` the other way round; ``one`` then stands for both."""
     alike = one.x is other.y and one.y is other.x and one.i == other.j and one.j == other.i
-    if not alike or one.mirrored is not None or not _same(one.scale, other.scale):
+    whole = one.without is None and other.without is None
+    if not alike or not whole or one.mirrored is not None or not _same(one.scale, other.scale):
         return False
     height, width = one.i.stop - one.i.start, one.j.stop - one.j.start
     (a, b), (c, d) = one.left_out, other.left_out

@@ -68,11 +68,12 @@ class Tiled:
         if not plain or None in self.lists:
             return None
         asked = {
-            (pos, r.den): self._asked(pos, r.den, seen, attract)
+            (pos, den): self._asked(pos, den, seen, attract)
             for listed in self.lists
             if listed is not None
             for r in listed.regions
             for pos in {0.0, r.pos}
+            for den in ({r.den} if r.without is None else {r.den, 0.0})
         }
         if not asked.keys() <= {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}:
             return None
@@ -134,6 +135,9 @@ def _filled(listed: Listed, i: slice, j: slice) -> Pairs:
     for r in listed.regions:
         here = _within(r.i, i), _within(r.j, j)
         den[here] = r.den
+        if r.without is not None:
+            out = r.without[(r.without >= j.start) & (r.without < j.stop)]
+            den[here[0], out - j.start] = 0.0
         if r.pos and listed.groups is not None:
             x, y = listed.groups[0][i][here[0], None], listed.groups[1][j][here[1]]
             pos[here] = ((x == y) & (x >= 0)).to(pos.dtype) * r.pos
@@ -156,7 +160,10 @@ def _unlisted(lists: Sequence[Listed], like: Tensor, count: int) -> Tensor:
     for listed in lists:
         for r in listed.regions:
             inside = r.holds(listed.i, listed.j)
-            many[r.i] += r.den * (r.j.stop - r.j.start)
+            without = [] if r.without is None else r.without
+            if r.without is not None:
+                inside &= ~torch.isin(listed.j, r.without)
+            many[r.i] += r.den * (r.j.stop - r.j.start - len(without))
             many -= r.den * torch.bincount(listed.i[inside], minlength=len(many))
     return many
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
@@ -30,9 +30,9 @@ def listing(
     """Rectangles in which all pairs but the listed have one weight in the denominator, and are positives at most by group.
 
     The pairs ``i``, ``j`` (P,) are those that some equality of the predicates holds for, so that off the list every such atom
-    is false. Equalities that hold for too many pairs, and tests of the keys alone, are settled rectangle by rectangle where
-    their columns don't change within one. One equality that isn't may decide who is positive, as a label does: it makes groups.
-    What isn't known after that leaves no list, and gives None.
+    is false. Equalities that hold for too many pairs are settled rectangle by rectangle where their columns don't change within
+    one, and tests of the keys alone for each kind of key. One equality that isn't may decide who is positive, as a label does:
+    it makes groups. What isn't known after that leaves no list, and gives None.
     """
     nothing = torch.zeros(0, dtype=torch.int64, device=q.z.device)
     if not len(q) or not len(k):
@@ -51,8 +51,13 @@ def listing(
 
     regions = []
     for i, j in product(rows.runs, keys.runs):
-        first = Tile(q.take(slice(i.start, i.start + 1)), k.take(slice(j.start, j.start + 1)), names)
-        region = _region(i, j, _Settled(first, joins, rows, keys, by), positives, denominator)
+        kinds = _kinds(k, j, {a.reads for a in atoms if a.reads and a.reads not in keys.by})
+        made = []
+        for kind in kinds:
+            at = int(kind[0])
+            first = Tile(q.take(slice(i.start, i.start + 1)), k.take(slice(at, at + 1)), names)
+            made.append(_region(i, j, _Settled(first, joins, rows, keys, by), positives, denominator))
+        region = _merged(made, kinds)
         if region is None:
             return None
         regions.append(region)
@@ -64,7 +69,7 @@ def listing(
 
 @dataclass
 class _Settled:
-    """What is known of an atom over the unlisted pairs of a rectangle, ``first`` being its first pair.
+    """What is known of an atom over the unlisted pairs of a rectangle, ``first`` being one of them.
 
     ``group``: whether the pairs are of one group, None where it isn't said. ``by`` is the equality that makes the groups.
     """
@@ -86,8 +91,10 @@ class _Settled:
             return False
         if atom.joins is not None and atom.joins == self.by:
             return self.group
-        a, b = atom.joins or (None, atom.reads)
-        return bool(atom(self.first)) if b in self.keys.by and (a is None or a in self.rows.by) else None
+        if atom.joins is None:
+            return None if atom.reads is None else bool(atom(self.first))
+        a, b = atom.joins
+        return bool(atom(self.first)) if a in self.rows.by and b in self.keys.by else None
 
 
 def _region(i: slice, j: slice, of: _Settled, positives: Weighted, denominator: Weighted) -> Region | None:
@@ -106,6 +113,28 @@ def _region(i: slice, j: slice, of: _Settled, positives: Weighted, denominator: 
             return None
         den += float(weight) if holds else 0.0
     return Region(i, j, den, pos)
+
+
+def _kinds(k: Rows, j: slice, columns: Iterable[str]) -> list[Tensor]:
+    """The keys ``j`` by what they have in the columns; none where that is of too many kinds."""
+    known = [column_of(k, name)[j] for name in columns]
+    if not known:
+        return [torch.tensor([j.start])]
+    which = torch.stack(known, 1).unique(dim=0, return_inverse=True)[1]
+    count = int(which.max()) + 1
+    return [j.start + (which == n).nonzero()[:, 0] for n in range(count)] if count <= RUNS else []
+
+
+def _merged(made: Sequence[Region | None], kinds: Sequence[Tensor]) -> Region | None:
+    """The regions of several kinds of keys as one, if all of the kinds that count are alike."""
+    regions = [r for r in made if r is not None]
+    if not regions or len(regions) < len(made) or len({r.pos for r in regions}) > 1:
+        return None
+    best = max(regions, key=lambda r: r.den)
+    if not {r.den for r in regions} <= {0.0, best.den}:
+        return None
+    out = [kind for r, kind in zip(regions, kinds, strict=True) if r.den < best.den]
+    return replace(best, without=torch.cat(out).sort().values) if out else best
 
 
 def grouped(q: Rows, k: Rows, columns: Columns) -> Groups:
