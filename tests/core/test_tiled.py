@@ -123,6 +123,7 @@ def test_tiles_give_what_dense_gives(name: str, data: Any) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listing, "PER_ROW", data.draw(st.sampled_from([0, 1, 16])))
+        patch.setattr(listing, "RUNS", data.draw(st.sampled_from([2, 8])))
         assert_same(make, leaves, data.draw(st.integers(1, 6)), float(scale.detach()))
 
 
@@ -201,6 +202,7 @@ def test_keys_that_lack_a_branch_are_left_out_of_the_kernel(monkeypatch: pytest.
     g = torch.Generator().manual_seed(7)
     tables = {o: table(12, o, g, missing=True) for o in "ab"}
     monkeypatch.setattr(listing, "PER_ROW", 3)
+    monkeypatch.setattr(listing, "RUNS", 2)
     monkeypatch.setattr(tiled.Tiled, "_tile", lambda *args: pytest.fail("a tile was filled"))
     blocks, plan = setting(tables, "ab", "ab", 1, 2.0)
     listed = plan.listed(0)
@@ -234,6 +236,7 @@ def test_a_list_and_its_rectangles_are_the_plan(data: Any) -> None:
     _, plan = setting(tables, query, keys, data.draw(st.integers(0, len(RELATIONS) - 1)), 1.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listing, "PER_ROW", data.draw(st.sampled_from([0, 1, 16])))
+        patch.setattr(listing, "RUNS", data.draw(st.sampled_from([2, 8])))
         for b in range(len(keys)):
             listed, dense = plan.listed(b), plan.tile(b, slice(None), slice(None))
             if listed is None:

@@ -67,22 +67,18 @@ class Tiled:
         )
         if not plain or None in self.lists:
             return None
-        asked = {
-            (pos, den): self._asked(pos, den, seen, attract)
-            for listed in self.lists
-            if listed is not None
-            for r in listed.regions
-            for pos in {0.0, r.pos}
-            for den in ({r.den} if r.without is None else {r.den, 0.0})
-        }
-        if not asked.keys() <= {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}:
+        states = {(0.0, 0.0)}  # of pairs that are left out altogether
+        for r in (r for listed in self.lists if listed is not None for r in listed.regions):
+            states |= {(pos, den) for pos in (0.0, r.pos) for den in (r.den, r.den if r.without is None else 0.0)}
+        if not states <= {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}:
             return None
+        asked = {state: self._asked(*state, seen, attract) for state in states}
         found: Kinds = {}
         for name, (how, _) in {name: kind for state in asked.values() for name, kind in state.items()}.items():
             kinds = {state: answer[name][1] for state, answer in asked.items()}
             usual = kinds.get((0.0, 1.0), "nothing")
             group = {k for (pos, den), k in kinds.items() if pos and k != (usual if den else "nothing")}
-            if kinds.get((0.0, 0.0), "nothing") != "nothing" or usual == "other" or (how, usual) == ("sum", "logit"):
+            if kinds[0.0, 0.0] != "nothing" or usual == "other" or (how, usual) == ("sum", "logit"):
                 return None
             if group and (len(group) > 1 or usual != "nothing" or how != "sum" or not group <= {"one", "logit"}):
                 return None
