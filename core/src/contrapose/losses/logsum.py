@@ -54,22 +54,24 @@ class LogSum:
         by_sum = None if self.shift is None else outer * (self.shift - result).exp()
         for t in self.tiles:
             r, rows, columns = t.r, t.rows, t.columns
+            # times the scale, so that the products are the tables' gradients as they are
             if by_sum is not None:
                 each = (t.s.sub_(self.shift) if self.shift else t.s).exp_()
-                left = by_sum[rows, None]
-                each.mul_(left if columns is None else torch.add(left, by_sum[columns], out=t.spare))
+                left = by_sum[rows, None] * r.scale
+                each.mul_(left if columns is None else torch.add(left, by_sum[columns] * r.scale, out=t.spare))
             else:
-                each = torch.sub(t.s, result[rows, None], out=t.spare).exp_().mul_(outer[rows, None])
+                each = torch.sub(t.s, result[rows, None], out=t.spare).exp_().mul_(outer[rows, None] * r.scale)
                 if columns is not None:
-                    each.add_(t.s.sub_(result[columns]).exp_().mul_(outer[columns]))
-            if id(r.x) in grads or id(r.scale) in grads:
+                    each.add_(t.s.sub_(result[columns]).exp_().mul_(outer[columns] * r.scale))
+            if id(r.scale) in grads:
                 pulled = each @ t.y
-                if id(r.scale) in grads:
-                    grads[id(r.scale)] += (pulled * t.x).sum() / (2 if t.square else 1)
+                grads[id(r.scale)] += (pulled * t.x).sum() / r.scale / (2 if t.square else 1)
                 if id(r.x) in grads:
-                    grads[id(r.x)][t.i] += pulled.mul_(r.scale)
+                    grads[id(r.x)][t.i] += pulled
+            elif id(r.x) in grads:
+                grads[id(r.x)][t.i].addmm_(each, t.y)
             if id(r.y) in grads and not t.square:
-                grads[id(r.y)][t.j] += (t.x.T @ each).T.mul_(r.scale)  # faster than each.T @ x
+                grads[id(r.y)][t.j] += (t.x.T @ each).T  # faster than each.T @ x
 
 
 @dataclass
