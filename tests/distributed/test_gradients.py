@@ -13,6 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from contrapose import registry
+from contrapose.losses.engine import DENSE, Engine
 from contrapose.methods.gather import world_size
 from tests.algebra import CASES, CROPS, HEAD, Case, Step, batch, gradients, preset
 
@@ -65,12 +66,15 @@ EXTRA = {
 ALL = {**CASES, **EXTRA}
 RUNS = [(name, "even") for name in ALL] + [(name, how) for name in CROSSED for how in ("holes", "one rank has none")]
 
-Found = dict[tuple[str, str], tuple[dict[str, torch.Tensor], torch.Tensor]]
+ENGINES = {"dense": DENSE, "tiled": Engine("tiled", 2)}
+
+Found = dict[tuple[str, str, str], tuple[dict[str, torch.Tensor], torch.Tensor]]
 
 
-def run(case: Case, how: str, part: slice) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def run(case: Case, how: str, part: slice, engine: Engine = DENSE) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Gradients of the second step of a run on this rank's part of each batch, averaged over ranks as DDP does, and the loss."""
     method = case.method()
+    method.engine = engine
     case.before(method)
     for seed in (0, 1):
         here = torch.arange(COUNT)[part]
@@ -99,7 +103,7 @@ def work(rank: int, port: int, where: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     part = slice(0, FIRST) if rank == 0 else slice(FIRST, COUNT)
-    found = {run_: run(ALL[run_[0]], run_[1], part) for run_ in RUNS}
+    found = {(name, how, e): run(ALL[name], how, part, ENGINES[e]) for name, how in RUNS for e in ENGINES}
     if rank == 0:
         torch.save(found, where)
     dist.destroy_process_group()
@@ -116,9 +120,10 @@ def on_two(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return found
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("name", "how"), RUNS, ids=lambda x: x.replace(" ", "-"))
-def test_two_processes_equal_one(name: str, how: str, on_two: Found) -> None:
-    theirs, their_loss = on_two[name, how]
+def test_two_processes_equal_one(name: str, how: str, engine: str, on_two: Found) -> None:
+    theirs, their_loss = on_two[name, how, engine]
     ours, loss = run(ALL[name], how, slice(0, COUNT))
     torch.testing.assert_close(their_loss, loss, rtol=0, atol=1e-10)
     for parameter, grad in ours.items():

@@ -156,10 +156,10 @@ def _unlisted(lists: Sequence[Listed], like: Tensor, count: int) -> Tensor:
     for listed in lists:
         for r in listed.regions:
             inside = r.holds(listed.i, listed.j)
-            without = [] if r.without is None else r.without
+            many[r.i] += r.den * (r.j.stop - r.j.start)
             if r.without is not None:
+                many[r.i] -= r.den * len(r.without)
                 inside &= ~torch.isin(listed.j, r.without)
-            many[r.i] += r.den * (r.j.stop - r.j.start - len(without))
             many -= r.den * torch.bincount(listed.i[inside], minlength=len(many))
     return many
 

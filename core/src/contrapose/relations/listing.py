@@ -75,7 +75,7 @@ class _Settled:
     """
 
     first: Tile
-    joins: Mapping[Columns | None, tuple[Tensor, Tensor] | None]
+    joins: Mapping[Columns, tuple[Tensor, Tensor] | None]
     rows: _Divided
     keys: _Divided
     by: Columns | None

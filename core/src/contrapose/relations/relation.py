@@ -171,6 +171,8 @@ class PredicatePlan:
         if found is None:
             return None
         regions, i, j, groups = found
+        if not len(i):  # a table without rows may not know its columns
+            return Listed(regions, i, j, q.z.new_zeros(0), q.z.new_zeros(0), groups)
         a, b = q.bare().take(i), keys.bare().take(j)
         b = Rows(b.z[:, None], {name: c[:, None] for name, c in b.meta.items()}, private=True)
         pos = weights(relation.positives, Tile(a, b, self.names), q.z.dtype)
