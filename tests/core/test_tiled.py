@@ -173,6 +173,21 @@ def test_a_similarity_with_parameters_has_their_gradient() -> None:
     assert_same(lambda e: worth(NCE(), blocks, plan, 2.0, e), [metric.weight], 3)
 
 
+@pytest.mark.parametrize("name", ["own", "sigmoid"])
+def test_what_is_saved_may_be_moved_elsewhere_meanwhile(name: str) -> None:
+    g = torch.Generator().manual_seed(8)
+    tables = {"a": table(7, "a", g)}
+    scale = torch.tensor(2.0).double()
+    leaves = [t.requires_grad_() for t in (tables["a"].z, scale)]
+
+    def make(engine: Engine) -> Tensor:
+        with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda t: t):
+            blocks, plan = setting(tables, "a", "a", 0, scale)
+            return worth(LOSSES[name], blocks, plan, scale, engine)
+
+    assert_same(make, leaves, 3)
+
+
 @pytest.mark.parametrize("loss", ["all", "negatives", "own", "in", "debiased"])
 @pytest.mark.parametrize(
     ("query", "keys", "relation", "visited"), [("a", "a", 0, 10), ("ab", "ab", 1, 16), ("a", "ab", 2, 16)]

@@ -180,9 +180,8 @@ class _Reduce(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         visits: Visits = ctx.visits
-        saved = ctx.saved_tensors
-        inputs = saved[: len(saved) - len(upstream)]
-        results = dict(zip(visits.names, saved[len(inputs) :], strict=True))
+        inputs = visits.inputs()  # what was saved may be a copy, and gradients are kept by identity
+        results = dict(zip(visits.names, ctx.saved_tensors[len(inputs) :], strict=True))
         outer = dict(zip(visits.names, upstream, strict=True))
         grads = {
             id(t): torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32))
