@@ -173,6 +173,23 @@ def test_a_similarity_with_parameters_has_their_gradient() -> None:
     assert_same(lambda e: worth(NCE(), blocks, plan, 2.0, e), [metric.weight], 3)
 
 
+@pytest.mark.parametrize("relation", [0, 3])
+@pytest.mark.parametrize("name", ["all", "in", "sigmoid"])
+def test_tables_in_bf16_are_summed_up_in_fp32(name: str, relation: int) -> None:
+    found = []
+    for dtype in (torch.bfloat16, torch.float64):
+        tables = {"a": table(40, "a", torch.Generator().manual_seed(9))}
+        tables["a"].z = tables["a"].z.bfloat16().to(dtype).requires_grad_()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(listing, "PER_ROW", 3)
+            blocks, plan = setting(tables, "a", "a", relation, 5.0)
+            value, weight = pair_loss(blocks, plan, LOSSES[name], 5.0, Engine("tiled", 16))
+            loss = (value * weight).sum()
+        found.append([loss.detach().double(), torch.autograd.grad(loss, tables["a"].z)[0].double()])
+    for half, exact in zip(*found, strict=True):
+        assert (half - exact).abs().max() <= 5e-3 * exact.abs().max()
+
+
 @pytest.mark.parametrize("name", ["own", "sigmoid"])
 def test_what_is_saved_may_be_moved_elsewhere_meanwhile(name: str) -> None:
     g = torch.Generator().manual_seed(8)

@@ -122,7 +122,8 @@ class Visits:
             s = s + of_key(keys.bias)
         if block.bias is not None:
             s = s + leaf(block.bias, ...)
-        pairs = replace(visit.pairs(), attract=leaf(self.attract, i))
+        pairs = visit.pairs()
+        pairs = replace(pairs, pos=pairs.pos.to(s.dtype), den=pairs.den.to(s.dtype), attract=leaf(self.attract, i))
         seen = None if self.seen is None else {name: leaf(x, i) for name, x in self.seen.items()}
         return self.loss.parts(s, pairs, seen)
 
