@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from contrapose import Batch, Method, ViewBatch
+from contrapose.losses.engine import Engine
 from tests.benchmarks.harness import LossOf
+
+AUTO = Engine()
 
 
 class Handover(nn.Module):
@@ -24,15 +27,21 @@ class Handover(nn.Module):
         return {"pooled": data}
 
 
-def loss_of(method: Mapping[str, Any], views: Sequence[str], dim: int, tile: int | None = None) -> LossOf:
-    """The loss of embeddings (B, D), one tensor a view, by a method given as data. ``tile`` bounds its memory."""
+def loss_of(
+    method: Mapping[str, Any],
+    views: Sequence[str],
+    dim: int,
+    engine: Engine = AUTO,
+    meta: Mapping[str, Tensor] | None = None,
+) -> LossOf:
+    """The loss of embeddings (B, D), one tensor a view, by a method given as data; ``meta`` columns (B,) of the samples."""
     modalities = sorted({v.partition("/")[0] for v in views})
     built = Method.from_data(method, {m: Handover(m, dim) for m in modalities})
-    built.tile = tile
+    built.engine = engine
 
     def loss(inputs: Sequence[Tensor]) -> Tensor:
         rows = torch.arange(len(inputs[0]), device=inputs[0].device)
-        batch = Batch(rows, {v: ViewBatch(z, v.partition("/")[0], rows) for v, z in zip(views, inputs, strict=True)})
-        return built.loss(batch).loss
+        seen = {v: ViewBatch(z, v.partition("/")[0], rows) for v, z in zip(views, inputs, strict=True)}
+        return built.loss(Batch(rows, seen, dict(meta or {}))).loss
 
     return loss

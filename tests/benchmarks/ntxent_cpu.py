@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrapose.losses.engine import Engine
 from tests.benchmarks.bench import Bench, peer
 from tests.benchmarks.compare import compare
 from tests.benchmarks.embeddings import loss_of
@@ -51,7 +52,10 @@ def measure(bench: Bench) -> Iterator[Row]:
         bench,
         name="ntxent_65k" if cuda else "ntxent_cpu",
         workload=f"NT-Xent, forward and backward, {pairs} pairs, D={dim}, fp32",
-        ours={tile: loss_of(METHOD, ["a/0", "a/1"], dim, tile) for tile in bench.pick((None, 1024), (None, 96))},
+        ours={
+            e: loss_of(METHOD, ["a/0", "a/1"], dim, e)
+            for e in bench.pick((Engine(),), (Engine("tiled", 96), Engine("dense")))
+        },
         reference=reference,
         peer=None if theirs is None else lambda inputs: theirs(*inputs),
         peer_package="lightly",

@@ -6,13 +6,15 @@ import pytest
 import torch
 from tests.algebra import CASES, Step, gradients, prepare
 
+from contrapose.losses.engine import Engine
+
 
 @pytest.mark.parametrize("tile", [None, 3], ids=["dense", "tiled"])
 @pytest.mark.parametrize("name", CASES)
 def test_method_equals_its_reference(name: str, tile: int | None) -> None:
     case = CASES[name]
     method, data = prepare(case)
-    method.tile = tile
+    method.engine = Engine("dense") if tile is None else Engine("tiled", tile)
     ours = method.loss(data).loss
     theirs = case.reference(Step(method, data, method.encode(data)))
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)

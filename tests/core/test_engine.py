@@ -29,6 +29,7 @@ from contrapose.engine.recipe import lay_over, with_recipe
 from contrapose.engine.run import train
 from contrapose.engine.train import train_step
 from contrapose.errors import CheckpointError, ConfigError
+from contrapose.losses.engine import Engine
 from contrapose.plugins import configure, registry
 
 WAVES = Path(__file__).parents[1] / "end_to_end" / "waves.py"
@@ -116,6 +117,15 @@ def test_frozen_parameters_do_not_move_even_by_weight_decay() -> None:
     assert method.b.item() == 1.0
     assert method.advanced == 1
     assert method.a.grad is None
+
+
+def test_a_config_says_how_pairs_are_visited(project: Path) -> None:
+    assert Parts(Config.load(project)).make_method().engine == Engine("auto")
+    assert Parts(Config.load(project, ["loss.engine=tiled", "loss.tile=64"])).make_method().engine == Engine(
+        "tiled", 64
+    )
+    with pytest.raises(ConfigError, match="expected one of 'auto', 'dense', 'tiled'"):
+        Config.load(project, ["loss.engine=triton"]).run  # noqa: B018
 
 
 def test_a_rehearsal_leaves_no_trace(project: Path, tmp_path: Path) -> None:

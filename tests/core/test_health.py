@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from contrapose import Method
 from contrapose.cli import main
 from contrapose.errors import ContraposeWarning, warn
+from contrapose.losses.engine import Engine
 from contrapose.methods.health import spread
 
 
@@ -26,7 +27,7 @@ def test_top1_is_retrieval_within_the_batch() -> None:
     assert 0 < hits < 1
     assert out.metrics["top1/nt_xent"] == hits
     tiled = CASES["simclr"].method()
-    tiled.tile = 4
+    tiled.engine = Engine("tiled", 4)
     assert tiled.loss(data).metrics["top1/nt_xent"] == hits
 
 

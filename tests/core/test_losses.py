@@ -13,8 +13,9 @@ from tests.reference import formulas as ref
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrapose.losses.engine import DENSE, Engine, pair_loss
 from contrapose.losses.nce import NCE
-from contrapose.losses.pair import Block, PairLoss, pair_loss
+from contrapose.losses.pair import Block, PairLoss
 from contrapose.losses.similarity import dot, euclidean, volume
 from contrapose.losses.simple import Cosine, Margin, Sigmoid
 from contrapose.types import Pairs, Rows
@@ -49,8 +50,8 @@ class Given:
         return Pairs(self.pos[i, j], self.den[i, j], part(self.row), part(self.attract))
 
 
-def total(loss: PairLoss, q: Tensor, k: Tensor, plan: Given, scale: Tensor, tile: int | None) -> Tensor:
-    value, weight = pair_loss([Block(q, Rows(k, {}), dot, scale, None)], plan, loss, scale, tile)
+def total(loss: PairLoss, q: Tensor, k: Tensor, plan: Given, scale: Tensor, engine: Engine) -> Tensor:
+    value, weight = pair_loss([Block(q, Rows(k, {}), dot, scale, None)], plan, loss, scale, engine)
     return (value * weight).sum() / weight.sum().clamp_min(1e-30)
 
 
@@ -74,8 +75,8 @@ def test_tiles_join_exactly(name: str, data: Any) -> None:
         for x in (q, k, torch.tensor(data.draw(st.sampled_from([1.0, 10.0, 100.0]))).double())
     ]
     found = []
-    for tile in (None, data.draw(st.integers(1, 4))):
-        loss = total(LOSSES[name], leaves[0], leaves[1], plan, leaves[2], tile)
+    for engine in (DENSE, Engine("tiled", data.draw(st.integers(1, 4)))):
+        loss = total(LOSSES[name], leaves[0], leaves[1], plan, leaves[2], engine)
         found.append([loss, *torch.autograd.grad(loss, leaves)])
     for dense, tiled in zip(*found, strict=True):
         assert dense.isfinite().all()
@@ -87,7 +88,7 @@ def test_own_contrasts_each_positive_with_itself_and_the_negatives() -> None:
     q, k = (F.normalize(torch.randn(n, 3, generator=g, dtype=torch.float64), dim=1) for n in (4, 6))
     pos = (torch.rand(4, 6, generator=g) < 0.4).double()
     den = (torch.rand(4, 6, generator=g) < 0.8).double()
-    value, weight = pair_loss([Block(q, Rows(k, {}), dot, 5.0, None)], Given(pos, den), LOSSES["own"], 5.0, None)
+    value, weight = pair_loss([Block(q, Rows(k, {}), dot, 5.0, None)], Given(pos, den), LOSSES["own"], 5.0, DENSE)
     for i in range(4):
         s = 5.0 * k @ q[i]
         negatives = s[(den[i] > 0) & (pos[i] == 0)]
@@ -105,10 +106,10 @@ def test_golden_values_of_the_sheet() -> None:
     same = (sample[:, None] == sample) & ~torch.eye(8, dtype=torch.bool)
     plan = Given(same.double(), 1 - torch.eye(8, dtype=torch.float64))
     for name, wanted in (("all", 2.486873384), ("debiased", 2.532115380), ("negatives", 2.399835163)):
-        assert total(LOSSES[name], z, z, plan, torch.tensor(2.0).double(), None).item() == pytest.approx(
+        assert total(LOSSES[name], z, z, plan, torch.tensor(2.0).double(), DENSE).item() == pytest.approx(
             wanted, abs=1e-9
         )
-    hard = total(NCE(negatives="hard"), z, z, plan, torch.tensor(2.0).double(), None)
+    hard = total(NCE(negatives="hard"), z, z, plan, torch.tensor(2.0).double(), DENSE)
     assert hard.item() == pytest.approx(3.537156916, abs=1e-9)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from contrapose import Batch, registry
+from contrapose.losses.engine import Engine
 from contrapose.testing import assert_ddp_equivalent
 from tests.algebra import CASES, CROPS, HEAD, Case, Step, batch, preset
 from tests.conftest import DAYS
@@ -63,12 +64,15 @@ EXTRA = {
     "near in time": Case(_near, ("text/0", "video/0"), _unused),
 }
 ALL = {**CASES, **EXTRA}
-RUNS = [(name, "even", None) for name in ALL]
-RUNS += [(name, how, None) for name in CROSSED for how in ("holes", "one rank has none")]
-RUNS += [(name, "even", 2) for name in ALL] + [(name, "one rank has none", 2) for name in CROSSED]
+DENSE, TILES = Engine("dense"), Engine("tiled", 2)
+RUNS = [(name, "even", None, engine) for name in ALL for engine in (DENSE, TILES)]
+RUNS += [
+    (name, how, None, engine) for name in CROSSED for how in ("holes", "one rank has none") for engine in (DENSE, TILES)
+]
+RUNS += [(name, "even", 2, TILES) for name in ALL] + [(name, "one rank has none", 2, TILES) for name in CROSSED]
 
 
-def in_turn(runs: list[tuple[str, str, int | None]]) -> list[Any]:
+def in_turn(runs: list[tuple[str, str, int | None, Engine]]) -> list[Any]:
     """Those of today as they are, the others marked slow."""
     today = date.today().toordinal() % DAYS
     return [pytest.param(*run, marks=() if n % DAYS == today else pytest.mark.slow) for n, run in enumerate(runs)]
@@ -86,10 +90,13 @@ def batches(case: Case, how: str) -> list[Batch]:
     return made
 
 
-@pytest.mark.parametrize(
-    ("name", "how", "chunk"), in_turn(RUNS), ids=lambda x: str(x).replace(" ", "-") if x is not None else "whole"
-)
-def test_two_processes_equal_one(name: str, how: str, chunk: int | None) -> None:
+def _said(x: object) -> str:
+    return x.name if isinstance(x, Engine) else "whole" if x is None else str(x).replace(" ", "-")
+
+
+@pytest.mark.parametrize(("name", "how", "chunk", "engine"), in_turn(RUNS), ids=_said)
+def test_two_processes_equal_one(name: str, how: str, chunk: int | None, engine: Engine) -> None:
     method = ALL[name].method()
+    method.engine = engine
     ALL[name].before(method)
     assert_ddp_equivalent(method, batches(ALL[name], how), chunk_size=chunk)

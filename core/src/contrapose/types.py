@@ -156,6 +156,10 @@ class Rows:
         """The same rows with columns added or replaced."""
         return replace(self, meta={**self.meta, **columns})
 
+    def bare(self) -> Rows:
+        """The same rows without their vectors, which have width 0 and no graph."""
+        return replace(self, z=self.z.detach().flatten(1)[:, :0])
+
     def detach(self) -> Rows:
         """The same rows outside the graph."""
         return replace(self, z=self.z.detach())
@@ -173,6 +177,41 @@ class Pairs:
     den: Tensor
     row: Tensor | None = None
     attract: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of pairs, anchors ``i`` with keys ``j``, of weight ``den``, and positives of weight ``pos`` if of one group.
+
+    The keys ``without`` (W,), int64 and sorted, have no weight in the denominator; None where there are none.
+    """
+
+    i: slice
+    j: slice
+    den: float
+    pos: float = 0.0
+    without: Tensor | None = None
+
+    def holds(self, i: Tensor, j: Tensor) -> Tensor:
+        """Which of the pairs (P,) are within, bool (P,)."""
+        return (i >= self.i.start) & (i < self.i.stop) & (j >= self.j.start) & (j < self.j.stop)
+
+
+@dataclass
+class Listed:
+    """How anchors stand to the keys of a block where nearly all pairs are alike: the others are listed.
+
+    ``regions`` cover all pairs and say of those that aren't listed how they stand. The listed are anchor ``i`` (P,) with key ``j``
+    (P,), int64 and sorted by both, of ``pos`` (P,) and ``den`` (P,). ``groups`` are the numbers of the anchors' groups (Q,) and
+    of the keys' (K,), int64 from 0, -1 for none; None where no region has positives by group.
+    """
+
+    regions: list[Region]
+    i: Tensor
+    j: Tensor
+    pos: Tensor
+    den: Tensor
+    groups: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)

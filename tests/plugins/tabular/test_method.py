@@ -12,6 +12,7 @@ from tests.reference import formulas as ref
 from torch import Tensor, nn
 
 from contrapose import Batch, Method, ViewBatch
+from contrapose.losses.engine import Engine
 from contrapose.plugins import registry
 from contrapose.types import ident
 
@@ -48,7 +49,7 @@ def test_value_and_gradient(tile: int | None) -> None:
     torch.manual_seed(0)
     head = {"hidden": 8, "out": 4}
     method = Method.from_data(preset(branches={"online": {"projector": head}}), {"pulse": Net("pulse")}).double()
-    method.tile = tile
+    method.engine = Engine("dense") if tile is None else Engine("tiled", tile)
     given = batch(["pulse/anchor", "pulse/corrupted"], 9)
     tables = method.encode(given)
     online = {

@@ -87,6 +87,13 @@ class EvaluateConfig(Section):
     evaluators: list[str] | None = None
 
 
+class LossConfig(Section):
+    """How losses visit pairs: ``dense`` all at once, ``tiled`` in squares of side ``tile``, ``auto`` by how many there are."""
+
+    engine: Literal["auto", "dense", "tiled"] = "auto"
+    tile: Count | None = None
+
+
 class ModalityConfig(BaseModel):
     """A modality's column or columns, with arguments of its own beside them."""
 
@@ -111,6 +118,7 @@ class RunConfig(Section):
     encoders: dict[str, Node] = {}
     method: Node = None
     recipe: str | None = None
+    loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     out: str | None = None

@@ -15,6 +15,7 @@ from contrapose.config import Config, build
 from contrapose.config.schema import ModalityConfig
 from contrapose.data import Loader, make_loader, open_reader, split
 from contrapose.errors import ConfigError
+from contrapose.losses.engine import Engine
 from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
 from contrapose.types import Modality, Reader
@@ -138,7 +139,9 @@ class Parts:
             for modality in self.plan.names.values():
                 if modality not in {e.modality for e in encoders.values()}:
                     raise no_encoder(modality)
-            return Method.from_data(self.recipe, encoders, seed=seed)
+            method = Method.from_data(self.recipe, encoders, seed=seed)
+        method.engine = Engine(self.run.loss.engine, self.run.loss.tile)
+        return method
 
     def train_loader(self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu") -> Loader:
         """Batches of the training views, on ``device``."""

@@ -1,27 +1,27 @@
 """Pair losses as streams: what each adds up over the keys of an anchor, and what it makes of the sums.
 
-A pair loss never sees the whole Q x K matrix. ``parts`` says which reductions over the keys it needs, ``pair_loss`` runs
-them over one tile or many and joins the tiles exactly (a running maximum for log-sums), ``finish`` turns them into a number per
-anchor. The dense loss is the case of one tile a block.
+A pair loss never sees the whole Q x K matrix. ``parts`` says which reductions over the keys it needs, an engine (`engine.py`)
+runs them over one tile or many and joins the tiles exactly (a running maximum for log-sums), ``finish`` turns them into a number
+per anchor.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.utils.checkpoint import checkpoint
 
-from contrapose.types import Pairs, Rows
+from contrapose.types import Listed, Pairs, Rows
 
 Part = tuple[Literal["sum", "lse"], Tensor | None, Tensor]
 """(how to reduce, values (q, k), weights (q, k) >= 0): ``sum_k w v`` or ``log sum_k w exp v``, where weight 0 leaves out.
 
-Without values, ``sum_k w``. The gradient flows through the values alone.
+Without values, ``sum_k w``. The gradient flows through the values alone. Values and weights of a pair follow from that pair, its
+anchor's numbers and nothing else, and the weights not from its logit.
 """
 
 Sum = tuple[Tensor | None, Tensor]
@@ -41,6 +41,14 @@ class Plan(Protocol):
         """The pairs of anchors ``i`` with keys ``j`` of key block ``block``."""
 
 
+@runtime_checkable
+class Listing(Protocol):
+    """A plan that can also say which pairs are not like nearly all others, where these are few."""
+
+    def listed(self, block: int) -> Listed | None:
+        """The pairs of a block, or None where too many differ."""
+
+
 class PairLoss(ABC):
     """Base of losses over pairs. ``passes`` is 2 where the second needs the sums of the first."""
 
@@ -56,17 +64,38 @@ class PairLoss(ABC):
 
 
 class Block:
-    """The anchors and keys of one key block, normalised already, and the logits between them."""
+    """The anchors and keys of one key block, normalised already, and the logits between them.
+
+    The anchors are one table, or several one after the other, as they are: a table that is on both sides is the same tensor.
+    """
 
     def __init__(
         self,
-        q: Tensor,
+        q: Tensor | Sequence[Tensor],
         keys: Rows,
         similarity: Callable[[Tensor, Tensor, bool], Tensor],
         scale: Tensor | float,
         bias: Tensor | float | None,
     ) -> None:
-        self.q, self.keys, self.similarity, self.scale, self.bias = q, keys, similarity, scale, bias
+        self.tables = [q] if isinstance(q, Tensor) else [*q]
+        self.keys, self.similarity, self.scale, self.bias = keys, similarity, scale, bias
+
+    def __len__(self) -> int:
+        return sum(len(table) for table in self.tables)
+
+    def anchors(self) -> Iterator[tuple[Tensor, slice]]:
+        """The tables of the anchors, and where each stands among them."""
+        first = 0
+        for table in self.tables:
+            yield table, slice(first, first + len(table))
+            first += len(table)
+
+    def rows(self, i: slice) -> Tensor:
+        """The anchors ``i``."""
+        if len(self.tables) == 1:
+            return self.tables[0][i]
+        parts = [(t, max(i.start - at.start, 0), max(i.stop - at.start, 0)) for t, at in self.anchors()]
+        return torch.cat([table[start:stop] for table, start, stop in parts])
 
     @property
     def width(self) -> int:
@@ -76,62 +105,15 @@ class Block:
     def logits(self, i: slice, j: slice) -> Tensor:
         """(q, k) logits of a tile."""
         k = self.keys
-        s = self.similarity(self.q[i], k.z[i, j] if k.private else k.z[j], k.private)
+        s = self.similarity(self.rows(i), k.z[i, j] if k.private else k.z[j], k.private)
         s = s * self.scale if k.tau is None else s / k.tau[j]
         if k.bias is not None:
             s = s + k.bias[j]
         return s if self.bias is None else s + self.bias
 
 
-def pair_loss(
-    blocks: Sequence[Block], plan: Plan, loss: PairLoss, scale: Tensor | float, tile: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Loss (Q,) and weight (Q,) of every anchor over all blocks of keys.
-
-    With ``tile`` the pairs are visited in squares of that side, each recomputed in the backward pass, so that memory is
-    O((Q + K) D + tile^2) instead of O(Q K).
-    """
-    count = blocks[0].q.shape[0]
-    done = [_anchors(blocks, plan, loss, scale, i, tile) for i in _slices(count, tile)]
-    if not done:
-        nothing = blocks[0].q.new_zeros(0)
-        return nothing, nothing
-    return torch.cat([v for v, _ in done]), torch.cat([w for _, w in done])
-
-
-def _anchors(
-    blocks: Sequence[Block], plan: Plan, loss: PairLoss, scale: Tensor | float, i: slice, tile: int | None
-) -> tuple[Tensor, Tensor]:
-    row: Tensor | None = None
-    seen: dict[str, Tensor] | None = None
-    for _ in range(loss.passes):
-        sums: dict[str, Sum] = {}
-        for b, block in enumerate(blocks):
-            for j in _slices(block.width, tile):
-                ask = (block, plan, loss, b, i, j, seen)
-                made, row = (
-                    checkpoint(_visit, *ask, use_reentrant=False, preserve_rng_state=False) if tile else _visit(*ask)
-                )
-                sums = {name: _join(sums.get(name), part) for name, part in made.items()}
-        seen = {**(seen or {}), **{name: _result(*s) for name, s in sums.items()}}
-    if not seen:
-        nothing = blocks[0].q.new_zeros(blocks[0].q[i].shape[0])
-        return nothing, nothing
-    value, valid = loss.finish(seen, scale)
-    weight = valid.to(value.dtype) if row is None else torch.where(valid, row, torch.zeros_like(row))
-    return value, weight
-
-
-def _visit(
-    block: Block, plan: Plan, loss: PairLoss, b: int, i: slice, j: slice, seen: dict[str, Tensor] | None
-) -> tuple[dict[str, Sum], Tensor | None]:
-    """The reductions over one tile, and its anchors' weights."""
-    pairs = plan.tile(b, i, j)
-    parts = loss.parts(block.logits(i, j), pairs, seen)
-    return {name: _reduce(*part) for name, part in parts.items()}, pairs.row
-
-
-def _reduce(how: str, value: Tensor | None, weight: Tensor) -> Sum:
+def reduce_part(how: str, value: Tensor | None, weight: Tensor) -> Sum:
+    """A part over the keys of one tile."""
     if value is not None and how == "lse":
         return _LogSumExp.apply(value, weight)
     return None, weight.sum(-1) if value is None else torch.linalg.vecdot(weight, value)
@@ -156,7 +138,7 @@ class _LogSumExp(torch.autograd.Function):
         return grads[1][:, None] * each, None
 
 
-def _join(before: Sum | None, part: Sum) -> Sum:
+def join_sums(before: Sum | None, part: Sum) -> Sum:
     """Two tiles' reductions as one."""
     if before is None:
         return part
@@ -166,14 +148,9 @@ def _join(before: Sum | None, part: Sum) -> Sum:
     return top, before[1] * (before[0] - top).exp() + part[1] * (part[0] - top).exp()
 
 
-def _result(top: Tensor | None, total: Tensor) -> Tensor:
+def result_of(top: Tensor | None, total: Tensor) -> Tensor:
+    """A reduction over all keys as a number: the sum, or the logarithm, -inf of nothing."""
     if top is None:
         return total
     some = total != 0  # NaN is something
     return torch.where(some, top + torch.where(some, total, 1.0).log(), -torch.inf)
-
-
-def _slices(count: int, tile: int | None) -> Iterator[slice]:
-    step = tile or max(count, 1)
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))

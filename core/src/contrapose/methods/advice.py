@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from contrapose.branches.twin import Twin
-from contrapose.losses.pair import Block, PairLoss, pair_loss
+from contrapose.losses.engine import pair_loss
+from contrapose.losses.pair import Block, PairLoss
 from contrapose.sources.base import Source
 from contrapose.sources.queue import Queue
 from contrapose.types import Pairs, Rows

@@ -15,6 +15,7 @@ from contrapose.branches.twin import Twin
 from contrapose.clock import Clock
 from contrapose.config import build
 from contrapose.errors import ConfigError, did_you_mean, warn
+from contrapose.losses.engine import Engine
 from contrapose.losses.head import HeadLoss
 from contrapose.methods.advice import advice
 from contrapose.methods.gather import share
@@ -57,10 +58,10 @@ class Method(nn.Module):
         seed: of the sources' random draws.
         path: where in a config all this stands, for messages.
 
-    ``tile``, an attribute, is the side of the squares in which pairs are visited; None visits them at once.
+    ``engine``, an attribute, says how pairs are visited.
     """
 
-    tile: int | None = None
+    engine: Engine = Engine()
 
     def __init__(
         self,
@@ -172,7 +173,7 @@ class Method(nn.Module):
         metrics: dict[str, Tensor] = {}
         with torch.autocast(batch.sample.device.type, enabled=False):
             for name, term in self._terms.items():
-                value, counts[name], found = score_term(term, out, batch, self._shared, self.tile)
+                value, counts[name], found = score_term(term, out, batch, self._shared, self.engine)
                 terms[name] = value.detach()
                 metrics |= {f"{kind}/{name}": number for kind, number in found.items()}
                 weighted.append(term.weigh(self.clock, self.shares) * value)

@@ -95,8 +95,8 @@ class Outputs:
         return self._ready[key][1]
 
     def query(self, refs: Sequence[str]) -> Rows:
-        """Several tables one after the other."""
-        return cat_rows([self.rows(r) for r in refs])
+        """The columns of several tables one after the other."""
+        return cat_rows([self.rows(r).bare() for r in refs])
 
     def mean(self, values: Tensor, weights: Tensor, replicated: bool = False) -> Tensor:
         """The weighted mean over the rows of all ranks; averaging the ranks' gradients gives its gradient exactly.

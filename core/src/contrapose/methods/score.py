@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from contrapose.errors import ConfigError
+from contrapose.losses.engine import Engine, pair_loss
 from contrapose.losses.head import HeadLoss
-from contrapose.losses.pair import Block, pair_loss
+from contrapose.losses.pair import Block
 from contrapose.losses.sets import SetLoss
 from contrapose.methods.health import top1
 from contrapose.methods.outputs import Outputs
@@ -39,7 +41,7 @@ Scored = tuple[Tensor, Tensor, dict[str, Tensor]]
 
 
 def score_term(
-    term: BoundTerm, out: Outputs, batch: Batch, shared: Mapping[str, Temperature], tile: int | None
+    term: BoundTerm, out: Outputs, batch: Batch, shared: Mapping[str, Temperature], engine: Engine
 ) -> Scored:
     """What a term is worth. Raises ``ConfigError`` with the path to the term."""
     try:
@@ -47,7 +49,7 @@ def score_term(
             return term.loss(out, batch), torch.tensor(len(out.query(term.query))), {}
         if isinstance(term.loss, SetLoss):
             return _set(term, out)
-        return _pairs(term, out, shared, tile)
+        return _pairs(term, out, shared, engine)
     except ConfigError as error:
         raise ConfigError(error.message, error.path or term.path) from None
 
@@ -60,20 +62,20 @@ def _set(term: BoundTerm, out: Outputs) -> Scored:
     return term.loss(*tables), count, {}
 
 
-def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], tile: int | None) -> Scored:
+def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], engine: Engine) -> Scored:
     scale, bias = term.scale(out.clock, shared), term.offset()
     q = out.query(term.query)
-    blocks, keys, used = [], [], [q]
+    blocks, keys, used = [], [], [out.rows(ref) for ref in term.query]
     for key in term.keys:
         normalize = term.normalize if key.normalize is None else key.normalize
         rows = out.rows(key.rows, "global")
-        anchors = q if key.query is None else out.rows(key.query)
+        anchors = [out.rows(ref) for ref in (term.query if key.query is None else (key.query,))]
         keys.append(replace(rows, z=out.prepared(rows, normalize)))
         here = scale if key.tau is None else 1 / key.tau
-        blocks.append(Block(out.prepared(anchors, normalize), keys[-1], term.similarity, here, bias))
-        used += [anchors, rows]
+        blocks.append(Block([out.prepared(a, normalize) for a in anchors], keys[-1], term.similarity, here, bias))
+        used += [*anchors, rows]
     plan = term.relation.plan(q, keys, out)
-    values, weights = pair_loss(blocks, plan, term.loss, scale, tile)
+    values, weights = pair_loss(blocks, plan, term.loss, scale, engine)
     # Every rank must walk the same graph, even one without an anchor or a key, or their collectives in the backward pass
     # don't meet.
     value = out.mean(values, weights, q.replicated) + touched(used)
@@ -85,5 +87,18 @@ def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], til
 
 def touched(tables: list[Rows]) -> Tensor:
     """A zero in whose graph all the tables are."""
-    zeros = [t.z.flatten()[:0].sum() for t in tables]
+    zeros = [_Touch.apply(z) for z in {id(t.z): t.z for t in tables}.values()]
     return torch.stack(zeros).sum() if zeros else torch.zeros(())
+
+
+class _Touch(torch.autograd.Function):
+    """A zero; its gradient is one zero seen as a table, where that of an empty slice is a table of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.shape = z.shape
+        return z.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return torch.zeros_like(grads[0]).expand(ctx.shape)

@@ -28,7 +28,22 @@ class Tile:
     positive: Tensor | None = None
 
 
-Test = Callable[[Tile], Tensor]
+@dataclass(frozen=True)
+class Atom:
+    """One test of a tile's pairs, and what it depends on, by which a plan may know its answer without asking pair by pair.
+
+    ``test`` gives bool (q, k) or broadcasts to it. ``joins`` names a column of the anchors and one of the keys that agree
+    wherever the test holds; ``reads`` a column of the keys that decides it alone; neither means that it must be asked.
+    """
+
+    test: Callable[[Tile], Tensor]
+    joins: tuple[str, str] | None = None
+    reads: str | None = None
+    always: bool | None = None
+
+    def __call__(self, tile: Tile) -> Tensor:
+        """Whether it holds, pair by pair."""
+        return self.test(tile)
 
 
 def _sides(tile: Tile, a: str, b: str) -> tuple[Tensor, Tensor]:
@@ -36,12 +51,11 @@ def _sides(tile: Tile, a: str, b: str) -> tuple[Tensor, Tensor]:
     x, y = column_of(tile.q, a), column_of(tile.k, b)
     if not y.is_floating_point():
         y = y.masked_fill(y == -1, UNKNOWN)  # so that unknown equals nothing, at no cost per pair
-    if x.ndim == 1 and (y.ndim == 1 or tile.k.private):
-        return x[:, None], (y if tile.k.private else y[None])
+    y = y if tile.k.private else y[None]
+    if x.ndim == 1 and y.ndim == 2:
+        return x[:, None], y
     x = x[:, None, :, None] if x.ndim == 2 else x[:, None, None, None]
-    if tile.k.private:
-        return x, y[:, :, None, None]
-    return x, (y[None, :, None, :] if y.ndim == 2 else y[None, :, None, None])
+    return x, (y[:, :, None, :] if y.ndim == 3 else y[:, :, None, None])
 
 
 def _any(hit: Tensor) -> Tensor:
@@ -70,7 +84,7 @@ def _number(rows: Rows) -> Tensor:
     return number.masked_fill(torch.stack(parts).eq(-1).any(0), -1)
 
 
-def same(column: str, to: str | None = None) -> Test:
+def same(column: str, to: str | None = None) -> Atom:
     """Any value of the anchor's column equals any of the key's; -1 (unknown) equals nothing."""
 
     def test(tile: Tile) -> Tensor:
@@ -81,10 +95,10 @@ def same(column: str, to: str | None = None) -> Test:
         each = (x[..., p, :] == y[..., 0, r : r + 1] for p in range(x.shape[2]) for r in range(y.shape[3]))
         return reduce(torch.logical_or, each, x.new_zeros((1, 1, 1), dtype=torch.bool)).squeeze(-1)
 
-    return test
+    return Atom(test, joins=(column, to or column))
 
 
-def near(column: str, distance: float) -> Test:
+def near(column: str, distance: float) -> Atom:
     """The two values differ by at most ``distance``, in the column's unit; NaN and -1 of integers are near to nothing."""
 
     def test(tile: Tile) -> Tensor:
@@ -92,15 +106,18 @@ def near(column: str, distance: float) -> Test:
         known = x == x if x.is_floating_point() else x != -1
         return _any(((x - y).abs() <= distance) & known)
 
-    return test
+    return Atom(test)
 
 
-def itself(tile: Tile) -> Tensor:
-    """The two are the same row."""
+def _itself(tile: Tile) -> Tensor:
     return reduce(torch.logical_and, (same(c)(tile) for c in IDENTITY))
 
 
-def of_key(column: str, wanted: Callable[[Tile], list[int]]) -> Test:
+itself = Atom(_itself, joins=(SELF, SELF))
+"""The two are the same row."""
+
+
+def of_key(column: str, wanted: Callable[[Tile], list[int]]) -> Atom:
     """The key's column is one of the wanted numbers."""
 
     def test(tile: Tile) -> Tensor:
@@ -110,7 +127,7 @@ def of_key(column: str, wanted: Callable[[Tile], list[int]]) -> Test:
             hit |= y == number
         return hit if tile.k.private else hit[None]
 
-    return test
+    return Atom(test, reads=column)
 
 
 def views_like(tile: Tile, glob: str) -> list[int]:
@@ -121,13 +138,19 @@ def views_like(tile: Tile, glob: str) -> list[int]:
     return found
 
 
-def found(tile: Tile) -> Tensor:
-    """The key is one of the anchor's positives. Raises ``ConfigError`` where these are being found."""
+def _found(tile: Tile) -> Tensor:
     if tile.positive is None:
         raise ConfigError("'positive' speaks of the positives that are being defined here; use it in denominator: only")
     return tile.positive
 
 
-def every(tile: Tile) -> Tensor:
-    """Every pair."""
+found = Atom(_found)
+"""The key is one of the anchor's positives. Raises ``ConfigError`` where these are being found."""
+
+
+def _every(tile: Tile) -> Tensor:
     return torch.ones(1, 1, dtype=torch.bool, device=tile.q.z.device)
+
+
+every = Atom(_every, always=True)
+"""Every pair."""

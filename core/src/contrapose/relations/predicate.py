@@ -11,19 +11,61 @@ Q x K pairs, and a config that holds one runs no code.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from contrapose.errors import ConfigError, did_you_mean
-from contrapose.relations.atoms import SELF, Test, Tile, column_of, every, found, itself, near, of_key, same, views_like
+from contrapose.relations.atoms import SELF, Atom, Tile, column_of, every, found, itself, near, of_key, same, views_like
 from contrapose.types import ident
 
-__all__ = ["SELF", "Predicate", "Tile", "column_of", "parse"]
+__all__ = ["SELF", "Predicate", "Tile", "atoms_of", "column_of", "known", "parse"]
 
 TOKEN = re.compile(r"\s*(?:([(),=])|([^\s(),=]+))")
 ATOMS = ("all", "self", "positive", "same", "near", "origin", "view", "has", "not", "and", "or")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """``not`` of one part, ``and`` or ``or`` of two."""
+
+    word: str
+    parts: tuple[Formula | Atom, ...]
+
+    def __call__(self, tile: Tile) -> Tensor:
+        """Whether it holds, pair by pair."""
+        first, *rest = (part(tile) for part in self.parts)
+        if not rest:
+            return ~first
+        return first & rest[0] if self.word == "and" else first | rest[0]
+
+
+Known = Callable[[Atom], bool | None]
+"""What is known of an atom over a whole set of pairs: it holds for all, for none, or (None) neither is known."""
+
+
+def known(test: Formula | Atom, of: Known) -> bool | None:
+    """What follows for a whole formula (Kleene's logic of three values)."""
+    if isinstance(test, Atom):
+        return of(test)
+    parts = [known(part, of) for part in test.parts]
+    if test.word == "not":
+        return None if parts[0] is None else not parts[0]
+    decides = test.word == "or"
+    if decides in parts:
+        return decides
+    return None if None in parts else not decides
+
+
+def atoms_of(test: Formula | Atom) -> Iterator[Atom]:
+    """The atoms of a formula."""
+    if isinstance(test, Atom):
+        yield test
+    else:
+        for part in test.parts:
+            yield from atoms_of(part)
 
 
 @dataclass(frozen=True)
@@ -31,7 +73,7 @@ class Predicate:
     """A parsed predicate. ``predicate(tile)`` is bool (q, k) or broadcasts to it."""
 
     text: str
-    test: Test
+    test: Formula | Atom
     names: frozenset[tuple[str, str]] = frozenset()
     """What it names: ``("origin", "queue")``, ``("has", "online")``."""
 
@@ -72,31 +114,30 @@ class _Parser:
         self.at += 1
         return token
 
-    def whole(self) -> Test:
+    def whole(self) -> Formula | Atom:
         test = self.either()
         if self.peek() is not None:
             raise self.fail(f"{self.peek()!r} is not expected")
         return test
 
-    def either(self) -> Test:
+    def either(self) -> Formula | Atom:
         test = self.both()
         while self.peek() == "or":
             self.take()
-            test = _either(test, self.both())
+            test = Formula("or", (test, self.both()))
         return test
 
-    def both(self) -> Test:
+    def both(self) -> Formula | Atom:
         test = self.one()
         while self.peek() == "and":
             self.take()
-            test = _both(test, self.one())
+            test = Formula("and", (test, self.one()))
         return test
 
-    def one(self) -> Test:
+    def one(self) -> Formula | Atom:
         if self.peek() == "not":
             self.take()
-            inner = self.one()
-            return lambda tile: ~inner(tile)
+            return Formula("not", (self.one(),))
         if self.peek() == "(":
             self.take()
             test = self.either()
@@ -104,7 +145,7 @@ class _Parser:
             return test
         return self.atom()
 
-    def atom(self) -> Test:
+    def atom(self) -> Formula | Atom:
         start = self.at
         word = self.take()
         simple = {"all": every, "self": itself, "positive": found}
@@ -148,11 +189,3 @@ class _Parser:
                 args.append(word)
             if self.take() == ")":
                 return args, named
-
-
-def _either(a: Test, b: Test) -> Test:
-    return lambda tile: a(tile) | b(tile)
-
-
-def _both(a: Test, b: Test) -> Test:
-    return lambda tile: a(tile) & b(tile)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from contrapose.clock import Clock
+from contrapose.relations.listing import listing
 from contrapose.relations.predicate import Predicate, Tile, column_of
-from contrapose.types import Pairs, Rows
+from contrapose.types import Listed, Pairs, Rows
 
 
 class Step(Protocol):
@@ -66,7 +67,7 @@ class Annotator(nn.Module, ABC):
 
     @abstractmethod
     def column(self, q: Rows, out: Step) -> Tensor:
-        """The column, -1 where nothing is known."""
+        """The column, -1 where nothing is known. ``q`` has the anchors' columns alone; vectors are asked of ``out``."""
 
 
 class Weigher(nn.Module, ABC):
@@ -76,7 +77,7 @@ class Weigher(nn.Module, ABC):
 
     @abstractmethod
     def weigh(self, q: Rows, out: Step) -> Tensor:
-        """The weight (Q,)."""
+        """The weight (Q,). ``q`` has the anchors' columns alone."""
 
 
 class Relation(nn.Module):
@@ -160,6 +161,23 @@ class PredicatePlan:
             pos, row = link @ self.soft.targets[:, j], link.sum(-1)
         den = weights(self.relation.denominator, Tile(q, k, self.names, pos > 0), q.z.dtype)
         return Pairs(pos, den, row, None if self.attract is None else self.attract[i])
+
+    def listed(self, block: int) -> Listed | None:
+        """The pairs of a block of which nearly all are alike, or None where the predicates don't say so."""
+        q, keys, relation = self.q, self.keys[block], self.relation
+        if relation.assigner is not None or keys.private:
+            return None
+        found = listing(relation.positives, relation.denominator, q, keys, self.names)
+        if found is None:
+            return None
+        regions, i, j, groups = found
+        if not len(i):  # a table without rows may not know its columns
+            return Listed(regions, i, j, q.z.new_zeros(0), q.z.new_zeros(0), groups)
+        a, b = q.bare().take(i), keys.bare().take(j)
+        b = Rows(b.z[:, None], {name: c[:, None] for name, c in b.meta.items()}, private=True)
+        pos = weights(relation.positives, Tile(a, b, self.names), q.z.dtype)
+        den = weights(relation.denominator, Tile(a, b, self.names, pos > 0), q.z.dtype)
+        return Listed(regions, i, j, pos[:, 0], den[:, 0], groups)
 
 
 def weights(predicates: Mapping[Predicate, Weight], tile: Tile, dtype: torch.dtype) -> Tensor:

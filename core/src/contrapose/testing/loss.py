@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from contrapose.losses.engine import Engine
 from contrapose.losses.head import HeadLoss
 from contrapose.losses.pair import PairLoss
 from contrapose.losses.sets import SetLoss
@@ -131,7 +132,7 @@ class LossContract(Contract):
         if not isinstance(self.make(), PairLoss):
             pytest.skip("only pairs are tiled")
         dense, tiled = self.method(), self.method()
-        tiled.tile = 2
+        tiled.engine = Engine("tiled", 2)
         with must("a pair loss must work in tiles"):
             found = _step(tiled, self._batch())
         assert same(_step(dense, self._batch()), found, 1e-9), (
