@@ -13,33 +13,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from run import RESULTS, missing, table
+from run import HERE, RESULTS, missing, table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs/figures/methods.json"
 PAGE = ROOT / "docs/methods-table.md"
 MEASURES = ("knn", "linear", "rank", "seconds")
-
-HEAD = """<!-- Written by examples/methods_table/render.py from docs/figures/methods.json (make methods-table). -->
-# Every method under one budget
-
-{data}, the encoder `image/small` (four convolutions, 128 features) from random weights, {epochs} epochs of two views a picture or as many
-of one, batches of {batch}, AdamW at {lr}: a minute or so on one CPU thread ({device}), and far from where any of these methods ends. So the
-table doesn't rank methods. It shows that each preset learns: that the features (the same tap, `pooled`, before any head) tell test
-pictures apart better than those of the same network before its first step, by two standard errors or more.
-
-What each row changes of its preset (sizes of queues and heads, clocks, modalities) is in
-[table.yaml](../examples/methods_table/table.yaml). It was chosen on other training pictures, never on these test pictures. The untrained
-network's BatchNorm statistics are those of its training views, or it would be too easy to beat. Methods across modalities pair the picture with its
-lightness, or lightness and colour ([sights.py](../examples/methods_table/sights.py)); those of sequences see windows that pan over it.
-Rows marked with labels in *uses* see them in training.
-
-Mean ± standard deviation over seeds {seeds}. *Gain* is over the untrained encoder of the same seed, ± its standard error. *Rank* is the
-effective rank of the test features. *Memory* is the process's peak.
-
-| method | uses | kNN, % | gain | linear, % | gain | rank | CPU s | memory, GB |
-|---|---|---|---|---|---|---|---|---|
-"""
 
 
 def collect() -> dict[str, Any]:
@@ -85,7 +64,7 @@ def line(found: dict[str, Any], name: str, node: dict[str, Any]) -> str:
             cells.append(f"{statistics.mean(gained):+.1f} ± {standard_error(gained):.1f}")
     rank, seconds = (statistics.mean(r[m] for r in runs) for m in ("rank", "seconds"))
     memory = max(r["peak_bytes"] for r in runs) / 1e9
-    shown = f"*{name}*" if node is not None and name in table()["references"] else f"`{name}`"
+    shown = f"*{name}*" if name in table()["references"] else f"`{name}`"
     return f"| {shown} | {_uses(node)} | {' | '.join(cells)} | {rank:.0f} | {seconds:.0f} | {memory:.1f} |"
 
 
@@ -93,13 +72,17 @@ def page(found: dict[str, Any]) -> str:
     """The page."""
     said = table()
     train = said["base"]["train"]
-    head = HEAD.format(
-        data="The first 4,000 training and 2,000 test pictures of CIFAR-10",
-        epochs=train["epochs"],
-        batch=train["batch_size"],
-        lr=train["lr"],
-        device=f"torch {found['torch']}" if "CPU" in found["device"] else found["device"],
-        seeds=", ".join(map(str, found["seeds"])),
+    head = (
+        (HERE / "page.md")
+        .read_text("utf-8")
+        .format(
+            data="The first 4,000 training and 2,000 test pictures of CIFAR-10",
+            epochs=train["epochs"],
+            batch=train["batch_size"],
+            lr=train["lr"],
+            device=f"torch {found['torch']} on {found['device']}",
+            seeds=", ".join(map(str, found["seeds"])),
+        )
     )
     rows = [line(found, name, node) for kind in ("references", "methods") for name, node in said[kind].items()]
     return head + "\n".join(rows) + "\n"
