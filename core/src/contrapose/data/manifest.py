@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from contrapose.data.cache import DIGEST, arrow_file
@@ -34,7 +35,7 @@ class ManifestReader(TableReader):
         file = arrow_file(path)
         table = map_table(file)
         digest = table.schema.metadata[DIGEST].decode()
-        super().__init__(table, modalities, columns, meta, path.parent, digest, vocabularies, file)
+        super().__init__(table, modalities, columns, meta, path.parent, digest, vocabularies, partial(map_table, file))
 
 
 def columns_there(manifest: Path, columns: Columns) -> dict[str, list[str]]:

@@ -10,7 +10,9 @@ from contrapose.config import build as component
 from contrapose.data.folder import FolderReader
 from contrapose.data.formats import FORMATS
 from contrapose.data.manifest import ManifestReader, columns_there
+from contrapose.data.packed import PackedReader, is_packed
 from contrapose.data.table import Columns
+from contrapose.data.tar import TarReader
 from contrapose.errors import DataError
 from contrapose.types import Modality, Reader
 
@@ -26,26 +28,30 @@ def open_reader(
 ) -> Reader:
     """Open a dataset.
 
-    ``data`` is a manifest or a folder (relative to ``base`` where it is there, else to the working folder), an
-    address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, or a
+    ``data`` is a manifest, a folder, a packed folder or tar shards (relative to ``base`` where they are there, else to the
+    working folder), an address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, or a
     reader already. ``columns`` says which column or columns hold each modality, ``meta`` which columns become
     numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or `ConfigError`.
     """
     context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
     if not isinstance(data, (str, Path)):
-        return build("reader", data, ("data",), **context) if isinstance(data, Mapping) else data
+        return build("reader", data, ("data",), **context, base=base) if isinstance(data, Mapping) else data
     path = Path(data)
     if base is not None and (base / path).exists():
         path = base / path
     if path.is_dir():
-        return FolderReader(path, **context)
+        return PackedReader(path, **context) if is_packed(path) else FolderReader(path, **context)
     if path.suffix.lower() in FORMATS:
         return ManifestReader(path, **context)
     if (name := _claimed(str(data))) is not None:
-        return build("reader", {"use": name, "uri": str(data)}, ("data",), **context)
+        return build("reader", {"use": name, "uri": str(data)}, ("data",), **context, base=base)
+    if path.suffix.lower() == ".tar":
+        return TarReader(str(data), **context, base=base)
     if not path.exists():
         raise DataError(f"{data}: no such file or folder")
-    raise DataError(f"{data}: no reader knows this kind of file; a manifest ends in {', '.join(FORMATS)}")
+    raise DataError(
+        f"{data}: no reader knows this kind of file; a manifest ends in {', '.join(FORMATS)}, shards in .tar"
+    )
 
 
 def open_other(data: str | Path, modalities: Mapping[str, Modality], columns: Columns) -> Reader:
