@@ -68,7 +68,7 @@ def cached(what: str, files: Sequence[Path], make: Callable[[], Made]) -> Path:
                 rows += batch.num_rows
         if not rows:
             raise DataError(f"{what}: the table has no rows")
-        for old in folder.glob(f"{name}-*.arrow"):
+        for old in {*folder.glob(f"{name}-*.arrow")} - {target}:
             with contextlib.suppress(OSError):
                 old.unlink()
         os.replace(partial, target)

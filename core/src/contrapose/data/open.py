@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from contrapose.config import build as component
+from contrapose.data.cache import arrow_file
 from contrapose.data.folder import FolderReader
 from contrapose.data.formats import FORMATS
-from contrapose.data.manifest import ManifestReader, columns_there
-from contrapose.data.packed import PackedReader, is_packed
-from contrapose.data.table import Columns
+from contrapose.data.manifest import ManifestReader
+from contrapose.data.packed import PackedReader, is_packed, packed_table
+from contrapose.data.table import Columns, map_table
 from contrapose.data.tar import TarReader
-from contrapose.errors import DataError
+from contrapose.errors import DataError, warn
 from contrapose.types import Modality, Reader
 
 
@@ -57,15 +58,36 @@ def open_reader(
 def open_other(data: str | Path, modalities: Mapping[str, Modality], columns: Columns) -> Reader:
     """Open other data than a run's own, for those of its modalities that they have.
 
-    A modality is left out where a manifest lacks one of its columns; in a folder it is looked for in the subfolder named like
+    A modality is left out where a table lacks one of its columns; in a folder it is looked for in the subfolder named like
     its column where there is one, else everywhere. Raises `DataError` where there is nothing that the run could read.
     """
     path = Path(data)
     if path.is_dir():
+        if is_packed(path):
+            names = packed_table(path).schema.names
+            return PackedReader(path, modalities, _columns_there(path, names, columns))
         return FolderReader(path, modalities, _places(path, modalities, columns))
     if path.suffix.lower() in FORMATS:
-        return ManifestReader(path, modalities, columns_there(path, columns))
+        names = map_table(arrow_file(path)).schema.names
+        return ManifestReader(path, modalities, _columns_there(path, names, columns))
     return open_reader(data, modalities, columns)
+
+
+def _columns_there(path: Path, names: Sequence[str], columns: Columns) -> dict[str, list[str]]:
+    """The columns of those modalities of which a table lacks none. Raises `DataError` where it is so of none of them.
+
+    A modality of which it has some columns alone is told, as that is no choice but a schema that has drifted.
+    """
+    named = {m: [m] if c is None else [c] if isinstance(c, str) else list(c) for m, c in columns.items()}
+    there = {m: own for m, own in named.items() if set(names).issuperset(own)}
+    if not there:
+        wanted = "; ".join(f"{m}: {', '.join(own)}" for m, own in named.items())
+        raise DataError(f"{path} has none of the run's columns ({wanted})")
+    for modality, own in named.items():
+        if modality not in there and not set(names).isdisjoint(own):
+            lacking = next(c for c in own if c not in names)
+            warn(f"{path} has no column {lacking!r}: {modality} is left out")
+    return there
 
 
 def _places(folder: Path, modalities: Mapping[str, Modality], columns: Columns) -> dict[str, str | None]:
