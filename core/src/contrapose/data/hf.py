@@ -21,7 +21,7 @@ BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json"
 class HuggingFaceReader(TableReader):
     """Samples from a dataset of the package ``datasets``, memory-mapped, in its rows' order.
 
-    Columns of pictures or sounds reach their modality as the files' bytes, undecoded; labels keep their codes and names.
+    Columns of encoded files reach their modality as bytes with their names, undecoded; labels keep their codes and names.
 
     Args:
         path: a folder that ``save_to_disk`` wrote, a folder of Parquet or other files, such a file, or a name on the hub where
@@ -29,7 +29,6 @@ class HuggingFaceReader(TableReader):
         split: one of the dataset's parts, needed where there are several, or ``all``: then a column ``split`` names each row's.
         name: the configuration of a dataset that has several.
         streaming: refused: an iterable dataset has no exact order to go on in.
-        base: the folder that a relative path starts from, if it is there.
 
     Raises:
         ConfigError: there is no such split.
@@ -47,23 +46,20 @@ class HuggingFaceReader(TableReader):
         split: str | None = None,
         name: str | None = None,
         streaming: bool = False,
-        base: Path | None = None,
     ) -> None:
         if streaming:
             raise ConfigError(
                 "an iterable dataset has no exact order and resume; leave streaming out: rows are read from disk anyway",
                 ("streaming",),
             )
-        where = base / path if base is not None and (base / path).exists() else Path(path)
-        local = where.exists()
-        parts = _load(str(where) if local else path, name, split)
-        first = next(iter(parts.values()))
-        opener = partial(_table, str(where) if local else path, name, split)
+        parts = _load(path, name, split)
         digest = "".join(f"{part}:{dataset._fingerprint} " for part, dataset in parts.items())
-        root = (where if where.is_dir() else where.parent) if local else Path()
+        root = Path(path) if Path(path).is_dir() else Path(path).parent
+        opener = partial(_table, path, name, split)
         super().__init__(_joined(parts), modalities, columns, meta, root, digest, vocabularies, opener)
+        features = next(iter(parts.values())).features
         for own, column in (meta or {}).items():
-            if names := getattr(first.features.get(column), "names", None):
+            if names := getattr(features.get(column), "names", None):
                 self.vocabularies[own] = list(names)
 
 
@@ -98,7 +94,7 @@ def _load(path: str, name: str | None, split: str | None) -> dict[str, Any]:
         )
     if split not in (None, "all", *parts):
         raise ConfigError(f"{path} has no split {split!r}; there is {', '.join(parts)}", ("split",))
-    kept = {split: parts[split]} if split in parts else parts
+    kept = {split: parts[split]} if split is not None and split in parts else parts
     return {
         part: dataset.flatten_indices() if dataset._indices is not None else dataset for part, dataset in kept.items()
     }

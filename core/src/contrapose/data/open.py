@@ -35,11 +35,13 @@ def open_reader(
     numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or `ConfigError`.
     """
     context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
+    if isinstance(data, Mapping):
+        if isinstance(data.get("path"), str):
+            data = {**data, "path": str(_near(Path(data["path"]), base))}
+        return build("reader", data, ("data",), **context, base=base)
     if not isinstance(data, (str, Path)):
-        return build("reader", data, ("data",), **context, base=base) if isinstance(data, Mapping) else data
-    path = Path(data)
-    if base is not None and (base / path).exists():
-        path = base / path
+        return data
+    path = _near(Path(data), base)
     if path.is_dir():
         return PackedReader(path, **context) if is_packed(path) else FolderReader(path, **context)
     if path.suffix.lower() in FORMATS:
@@ -96,6 +98,10 @@ def _places(folder: Path, modalities: Mapping[str, Modality], columns: Columns) 
         raise DataError(f"{folder}: {', '.join(columns)} come from no files of their own; write a manifest")
     named = {m: m if c is None else c if isinstance(c, str) else "" for m, c in files.items()}
     return {m: name if name and (folder / name).is_dir() else None for m, name in named.items()}
+
+
+def _near(path: Path, base: Path | None) -> Path:
+    return base / path if base is not None and (base / path).exists() else path
 
 
 def _claimed(uri: str) -> str | None:

@@ -66,6 +66,7 @@ class TableReader:
                 raise ConfigError(f"{column!r}: {error}", ("meta", name)) from None
             if words is not None:
                 self.vocabularies[name] = words
+        pa.default_memory_pool().release_unused()  # what it took to convert a table and to number its columns
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -20,9 +20,9 @@ from contrapose.types import Modality
 
 
 class TarReader(TableReader):
-    """Samples from local tar files: ``a/cat.left.jpg`` and ``a/cat.json`` are of one thing, ``a/cat``.
+    """Samples from local tar files: ``a/cat.left.x`` and ``a/cat.json`` are of one thing, ``a/cat``.
 
-    Columns are the suffixes (``jpg``, ``left.jpg``), the keys of ``.json`` files, ``cls``, ``__key__`` (``a/cat``) and ``__url__``
+    Columns are the suffixes (``x``, ``left.x``), the keys of ``.json`` files, ``cls``, ``__key__`` (``a/cat``) and ``__url__``
     (the shard). A modality that is given no column, and has none of its name, takes the files whose last suffix is among its
     ``extensions``. Where each file lies is found once and kept in the cache, so that samples are read at random, and order and
     resume are as exact as a manifest's. Ids follow the order of the shards, and in a shard that of each thing's first file.
