@@ -246,6 +246,11 @@ def test_an_unfinished_packing_is_done_anew(manifest):
     folder, _ = packed(manifest)
     wanted = samples(opened(folder))
     spoil_unfinished(folder)
+    (folder / "shard-00000.tar").write_text("a file of someone's own")
+    with pytest.raises(DataError, match="holds something already"):
+        packed(manifest, 900)
+    assert (folder / "shard-00003.arrow").exists()
+    (folder / "shard-00000.tar").unlink()
     packed(manifest, 900)
     assert samples(opened(folder)) == wanted
 

@@ -8,6 +8,7 @@ import re
 import tarfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
@@ -80,6 +81,11 @@ def test_tar_shards_train_to_the_same_weights_and_resume_from_anywhere(project, 
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--resume", "project/run", "--set", "train.steps=4", *PLUGIN]) == 0
     assert len(weights(project / "run")) == len(weights(project / "whole"))
+    assert main(["embed", "project/run", "project/part-{0..1}.tar", "-o", "z.parquet", *PLUGIN]) == 0
+    table = pq.read_table("z.parquet")
+    assert table.column("__key__").to_pylist() == [f"{i:03}" for i in range(24)]
+    assert table.column("z_wave").null_count == 0
+    assert table.column("z_echo").null_count == sum(row["echo"] is None for row in rows)
     assert f"{project.resolve()}/part-{{0..1}}.tar" in (project / "run" / "config.yaml").read_text()
 
 
@@ -96,6 +102,8 @@ def test_pack_says_what_is_wrong_in_one_line(project, capsys):
     assert main(["pack", "my.yaml", "-o", "packed", *PLUGIN]) == 0
     assert main(["pack", "my.yaml", "-o", "packed", *PLUGIN]) == 1
     assert capsys.readouterr().err == "error: packed holds something already; choose another folder\n"
+    assert main(["init", "packed", *PLUGIN]) == 1
+    assert "packed: a packed dataset; give it, as data: packed, to the config" in capsys.readouterr().err
     (project / "waves" / "3.txt").unlink()
     assert main(["pack", "my.yaml", "-o", "other", *PLUGIN]) == 0
     assert "packed 24 rows into 1 shards" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -19,6 +20,9 @@ from contrapose.data.packed import FILE, INDEX, SOURCE, VERSION, shard_name
 from contrapose.data.table import TableReader
 from contrapose.errors import DataError
 from contrapose.types import Modality
+
+_OURS = re.compile(r"shard-\d{5,}\.arrow|\.pack\.json")
+"""What a packing that was not finished leaves."""
 
 
 @dataclass
@@ -39,16 +43,15 @@ def pack(reader: TableReader, modalities: Mapping[str, Modality], folder: Path, 
     such a file is there. A file that can't be read stays the name that it is. The modalities of a `FolderReader` become columns of
     their own names. Raises `DataError` for a folder that holds something, or that can't be written to.
     """
-    if (folder / INDEX).exists() or (
-        folder.is_dir() and any(not f.name.startswith("shard-") for f in folder.iterdir())
-    ):
+    left = list(folder.iterdir()) if folder.is_dir() else []
+    if any(not _OURS.fullmatch(file.name) for file in left):
         raise DataError(f"{folder} holds something already; choose another folder")
     done = Packed(rows=len(reader.table))
     source = reader.fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():  # of a packing that was not finished
-            old.unlink()
+        for file in left:  # shards of a packing that was not finished, as the index comes last
+            file.unlink()
         shards = list(
             _write(_Rows(reader, modalities, done.missing, min(shard_bytes, BATCH_BYTES)), source, folder, shard_bytes)
         )
