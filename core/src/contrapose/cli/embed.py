@@ -32,7 +32,7 @@ def embed(
     from contrapose.engine.run import load
     from contrapose.errors import DataError
     from contrapose.report.embeddings import write_embeddings
-    from contrapose.report.parts import Parts, write_parts
+    from contrapose.report.parts import PartsWritten, write_parts
 
     rank, world = own_process()
     where = output or Path("embeddings.parquet" if world == 1 else "embeddings")
@@ -55,7 +55,7 @@ def embed(
         typer.echo(f"{who}skipped: {line}")
     if len(written.skipped) > 10:
         typer.echo(f"{who}skipped: {len(written.skipped) - 10:,} more")
-    if isinstance(written, Parts):
+    if isinstance(written, PartsWritten):
         there = f", {written.kept:,} were there" if written.kept else ""
         typer.echo(f"{who}wrote {written.done:,} parts{there}; {where} has {written.total:,} when all are done")
     else:

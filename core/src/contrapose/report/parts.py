@@ -24,7 +24,7 @@ SAID = "_embed.json"
 
 
 @dataclass
-class Parts(Written):
+class PartsWritten(Written):
     """What this process wrote: ``done`` parts, beside ``kept`` ones of its share that were there; ``total`` is of all processes."""
 
     done: int = 0
@@ -41,7 +41,7 @@ def write_parts(
     part_rows: int = 16384,
     rank: int = 0,
     world: int = 1,
-) -> Parts:
+) -> PartsWritten:
     """Embed this process's share of ``data`` into ``folder``: a Parquet file for every ``part_rows`` rows, as
     ``write_embeddings`` writes one.
 
@@ -54,7 +54,7 @@ def write_parts(
     total = -(-rows // part_rows)
     said = {"data": reader.fingerprint(), "weights": _weights(run), "head": head, "rows": rows, "part_rows": part_rows}
     _claim(folder, said)
-    out = Parts(total=total)
+    out = PartsWritten(total=total)
     for number in range(total * rank // world, total * (rank + 1) // world):
         file = folder / f"part-{number:05}-of-{total:05}.parquet"
         start, stop = number * part_rows, min(rows, (number + 1) * part_rows)
