@@ -273,7 +273,7 @@ def test_open_reader_builds_and_asks_plugins(tmp_path, monkeypatch):
         asked.append((kind, node, path, sorted(context)))
         return "reader"
 
-    names = ["columns", "meta", "modalities", "vocabularies"]
+    names = ["base", "columns", "meta", "modalities", "vocabularies"]
     assert open_reader({"use": "mine", "path": file}, MODALITIES, {}, build=build) == "reader"
     monkeypatch.setattr("contrapose.plugins.manager.Manager.reader_for", lambda self, uri: "acme/shards")
     assert open_reader("acme://x", MODALITIES, {}, build=build) == "reader"

@@ -189,6 +189,22 @@ def test_the_order_is_a_permutation_by_seed_and_epoch():
     assert len({tuple(o) for o in (sampler.order(0), sampler.order(1), EpochSampler(50, 10, seed=2).order(0))}) == 3
 
 
+def test_a_window_reads_from_few_places():
+    sampler = EpochSampler(1003, 32, seed=1, window=160)
+    for epoch in (0, 1):
+        order = sampler.order(epoch)
+        assert sorted(order) == list(range(1003))
+        places = [len(set(order[k : k + 32] // 10)) for k in range(0, 1003, 32)]
+        assert max(places) <= 2 * 16  # a batch may lie in two windows
+        assert len(set(order[:160] // 10)) == 16
+        assert (np.diff(order[:160]) != 1).sum() > 140  # shuffled within
+    assert sampler.order(0).tolist() != sampler.order(1).tolist()
+    assert sampler.order(0).tolist() == EpochSampler(1003, 8, seed=1, rank=1, world=2, window=160).order(0).tolist()
+    together = EpochSampler(1003, 32, seed=1, window=160, groups=np.arange(1003) // 4).order(0)
+    assert sorted(together) == list(range(1003))
+    assert (np.diff(together // 4) != 0).sum() == 250
+
+
 def test_samples_of_a_group_come_together():
     groups = np.array([n // 3 for n in range(42)] + [-1] * 8)
     sampler = EpochSampler(50, 10, seed=1, groups=groups)

@@ -111,7 +111,7 @@ def test_embed_takes_a_manifest_with_some_of_the_columns(run, project, tmp_path,
     assert main(["embed", str(run), str(part), "-o", str(out), *PLUGIN]) == 1
     assert "none of the run's columns (wave: wave; echo: echo)" in capsys.readouterr().err
     assert main(["embed", str(run), "nowhere.csv", "-o", str(out), *PLUGIN]) == 1
-    assert "no such file" in capsys.readouterr().err
+    assert "nowhere.csv: No such file" in capsys.readouterr().err
 
 
 def test_views_draws_what_training_would_see_and_what_fails(project, tmp_path, capsys):

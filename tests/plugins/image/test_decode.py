@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from contrapose.data.cells import NamedBytes
 from contrapose.errors import DataError
 from contrapose_image import decode as decoding
 from contrapose_image.decode import decode
@@ -129,3 +130,8 @@ def test_load_reads_bytes_and_paths_and_names_the_file(tmp_path: Path, photo: ND
         modality.load({"icon": "c.png"}, tmp_path)
     with pytest.raises(DataError, match="one column"):
         modality.load({"a": data, "b": data}, tmp_path)
+
+
+def test_a_file_from_a_shard_is_named_where_it_is_no_image() -> None:
+    with pytest.raises(DataError, match=r"^a/b\.png: "):
+        ImageModality().load({"i": NamedBytes(b"no image", "a/b.png")}, Path())

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from contrapose.data.cells import NamedBytes
 from contrapose.errors import DataError
 from contrapose.types import Modality
 from contrapose_pointcloud.modality import PointCloud
@@ -96,3 +97,10 @@ def test_preview_shows_the_cloud_with_up_above(cloud: Points) -> None:
     ink = (picture < 250).any(axis=2).sum(axis=1)
     assert 0 < ink[:40].sum() < ink[-40:].sum()
     assert picture[0, 0].tolist() == [255, 255, 255]
+
+
+def test_a_file_from_a_shard_is_told_by_its_name() -> None:
+    cloud = PointCloud().load({"c": NamedBytes(b"1 2 3\n", "a.xyz")}, Path())
+    assert cloud.tolist() == [[1, 2, 3]]
+    with pytest.raises(DataError, match=r"^a\.foo: no reader for \.foo"):
+        PointCloud().load({"c": NamedBytes(b"1 2 3\n", "a.foo")}, Path())

@@ -15,6 +15,7 @@ import torch
 from tests.plugins.text.conftest import FURNITURE
 
 from contrapose import ConfigError, build
+from contrapose.data.cells import NamedBytes
 from contrapose.data.folder import FolderReader
 from contrapose.errors import CheckpointError, DataError
 from contrapose.types import Modality
@@ -187,3 +188,9 @@ def test_a_folder_of_files_is_a_corpus(tmp_path: Path) -> None:
     sample, failed = reader.read(2)
     assert not sample.data
     assert str(failed[0][1]) == "empty text in 2.txt"
+
+
+def test_a_file_from_a_shard_is_named_where_it_is_no_text() -> None:
+    assert Text().load({"t": NamedBytes(b"\xef\xbb\xbfa chair\n", "a.txt")}, Path()) == "a chair"
+    with pytest.raises(DataError, match=r"^a\.txt: not UTF-8"):
+        Text().load({"t": NamedBytes(b"\xff", "a.txt")}, Path())

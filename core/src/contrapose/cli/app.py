@@ -21,7 +21,20 @@ from contrapose.cli import common
 from contrapose.config.config import Config
 from contrapose.errors import ConfigError, ContraposeError, ContraposeWarning, did_you_mean
 
-ORDER = ("init", "views", "train", "evaluate", "report", "search", "embed", "doctor", "plugins", "show", "methods")
+ORDER = (
+    "init",
+    "views",
+    "train",
+    "evaluate",
+    "report",
+    "search",
+    "embed",
+    "pack",
+    "doctor",
+    "plugins",
+    "show",
+    "methods",
+)
 """The commands in the order of a day's work; others follow by name."""
 
 _PANEL = "Plugins"

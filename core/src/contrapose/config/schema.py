@@ -37,6 +37,7 @@ class TrainConfig(Section):
     """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
 
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
+    ``window``, for data on slow disks, shuffles within so many samples at a time, which lie in few places.
     ``batch_size`` is that of all processes together; ``chunk_size``, where given, is how many samples go through a process's
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
     """
@@ -59,6 +60,7 @@ class TrainConfig(Section):
     deterministic: bool = True
     drop_last: bool = True
     together: str | None = None
+    window: Count | None = None
     checkpoint_every: Count | None = None
     keep: Count = 2
     threads: Count | None = None

@@ -5,14 +5,18 @@ from contrapose.data.folder import FolderReader
 from contrapose.data.loader import Loader, make_loader
 from contrapose.data.manifest import ManifestReader
 from contrapose.data.open import open_other, open_reader
+from contrapose.data.packed import PackedReader
 from contrapose.data.sampler import EpochSampler
 from contrapose.data.split import split
+from contrapose.data.tar import TarReader
 
 __all__ = [
     "EpochSampler",
     "FolderReader",
     "Loader",
     "ManifestReader",
+    "PackedReader",
+    "TarReader",
     "cell_path",
     "make_loader",
     "open_other",

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,18 +31,32 @@ def arrow_file(path: Path) -> Path:
     Its schema's metadata holds the digest of the source's bytes. Raises `DataError` for a table that can't be read,
     is empty, or for a cache that can't be written.
     """
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+
+    def made() -> Made:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        return *open_stream(path), digest
+
+    return cached(str(path), [path], made)
+
+
+Made = tuple[pa.Schema, Iterator[pa.RecordBatch], str]
+"""A table to keep: its schema, its batches, and the digest of what it was made from."""
+
+
+def cached(what: str, files: Sequence[Path], make: Callable[[], Made]) -> Path:
+    """The Arrow file of the table that ``make`` makes of ``files``, made where there is none for their paths, sizes and times.
+
+    ``what`` names the source in messages. Raises `DataError` for a source that is missing or empty, or a cache that can't be
+    written.
+    """
+    facts = [_facts(file) for file in files]
     folder = cache_folder() / "tables"
-    name = _digest(str(path.resolve()))
-    target = folder / f"{name}-{_digest(f'{_VERSION} {facts.st_size} {facts.st_mtime_ns}')}.arrow"
+    name = _digest("\n".join(str(file.resolve()) for file in files))
+    target = folder / f"{name}-{_digest(' '.join([str(_VERSION), *facts]))}.arrow"
     if target.exists():
         return target
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
-    schema, batches = open_stream(path)
+    schema, batches, digest = make()
     partial = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,8 +67,8 @@ def arrow_file(path: Path) -> Path:
                 writer.write_batch(batch)
                 rows += batch.num_rows
         if not rows:
-            raise DataError(f"{path}: the table has no rows")
-        for old in folder.glob(f"{name}-*.arrow"):
+            raise DataError(f"{what}: the table has no rows")
+        for old in {*folder.glob(f"{name}-*.arrow")} - {target}:
             with contextlib.suppress(OSError):
                 old.unlink()
         os.replace(partial, target)
@@ -64,6 +79,14 @@ def arrow_file(path: Path) -> Path:
             with contextlib.suppress(OSError):
                 os.unlink(partial)
     return target
+
+
+def _facts(file: Path) -> str:
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: {error.strerror}") from None
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _digest(text: str) -> str:

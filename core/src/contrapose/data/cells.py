@@ -4,8 +4,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from contrapose.errors import DataError
+
+
+class NamedBytes(bytes):
+    """The content of a file that lies within another (a shard, a table), and the ``name`` that it had."""
+
+    name: str
+
+    def __new__(cls, data: bytes, name: str) -> NamedBytes:
+        """``data``, called ``name``."""
+        made = super().__new__(cls, data)
+        made.name = name
+        return made
+
+    def __reduce__(self) -> tuple[type[NamedBytes], tuple[bytes, str]]:
+        return NamedBytes, (bytes(self), self.name)
+
+
+def cell_name(cell: Any, otherwise: str) -> str:
+    """What a message calls a cell: the file that it is, or was, else ``otherwise``."""
+    return cell if isinstance(cell, str) else getattr(cell, "name", otherwise)
 
 
 def cell_path(cell: str, root: Path) -> Path:

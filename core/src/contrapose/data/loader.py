@@ -86,17 +86,18 @@ def make_loader(
     shuffle: bool = True,
     drop_last: bool = True,
     together: str | None = None,
+    window: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Loader:
     """Load batches of views of ``reader``'s samples.
 
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
-    which rank ``rank`` of ``world`` gets its part; ``together`` is a column whose equal samples come next to each other;
-    ``device`` is where the batches are wanted. Raises `ConfigError` if there is no whole batch and ``drop_last``, or no column
-    ``together``.
+    which rank ``rank`` of ``world`` gets its part; ``together`` is a column whose equal samples come next to each other,
+    ``window`` the number of samples that are shuffled together (`EpochSampler`); ``device`` is where the batches are wanted.
+    Raises `ConfigError` if there is no whole batch and ``drop_last``, or no column ``together``.
     """
     groups = None if together is None else _groups(reader, together)
-    sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups)
+    sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups, window)
     columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
     collate = Collate(make_views.names, modalities, columns)
     return Loader(ViewDataset(reader, make_views), sampler, collate, workers, torch.device(device))

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from contrapose.config import build as component
+from contrapose.data.cache import arrow_file
 from contrapose.data.folder import FolderReader
 from contrapose.data.formats import FORMATS
-from contrapose.data.manifest import ManifestReader, columns_there
-from contrapose.data.table import Columns
-from contrapose.errors import DataError
+from contrapose.data.manifest import ManifestReader
+from contrapose.data.packed import PackedReader, is_packed, packed_table
+from contrapose.data.table import Columns, map_table
+from contrapose.data.tar import TarReader
+from contrapose.errors import DataError, warn
 from contrapose.types import Modality, Reader
 
 
@@ -26,40 +29,67 @@ def open_reader(
 ) -> Reader:
     """Open a dataset.
 
-    ``data`` is a manifest or a folder (relative to ``base`` where it is there, else to the working folder), an
-    address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, or a
+    ``data`` is a manifest, a folder, a packed folder or tar shards (relative to ``base`` where they are there, else to the
+    working folder), an address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, or a
     reader already. ``columns`` says which column or columns hold each modality, ``meta`` which columns become
     numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or `ConfigError`.
     """
     context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
+    if isinstance(data, Mapping):
+        if isinstance(data.get("path"), str):
+            data = {**data, "path": str(_near(Path(data["path"]), base))}
+        return build("reader", data, ("data",), **context, base=base)
     if not isinstance(data, (str, Path)):
-        return build("reader", data, ("data",), **context) if isinstance(data, Mapping) else data
-    path = Path(data)
-    if base is not None and (base / path).exists():
-        path = base / path
+        return data
+    path = _near(Path(data), base)
     if path.is_dir():
-        return FolderReader(path, **context)
+        return PackedReader(path, **context) if is_packed(path) else FolderReader(path, **context)
     if path.suffix.lower() in FORMATS:
         return ManifestReader(path, **context)
     if (name := _claimed(str(data))) is not None:
-        return build("reader", {"use": name, "uri": str(data)}, ("data",), **context)
+        return build("reader", {"use": name, "uri": str(data)}, ("data",), **context, base=base)
+    if path.suffix.lower() == ".tar":
+        return TarReader(str(data), **context, base=base)
     if not path.exists():
         raise DataError(f"{data}: no such file or folder")
-    raise DataError(f"{data}: no reader knows this kind of file; a manifest ends in {', '.join(FORMATS)}")
+    raise DataError(
+        f"{data}: no reader knows this kind of file; a manifest ends in {', '.join(FORMATS)}, shards in .tar"
+    )
 
 
 def open_other(data: str | Path, modalities: Mapping[str, Modality], columns: Columns) -> Reader:
     """Open other data than a run's own, for those of its modalities that they have.
 
-    A modality is left out where a manifest lacks one of its columns; in a folder it is looked for in the subfolder named like
+    A modality is left out where a table lacks one of its columns; in a folder it is looked for in the subfolder named like
     its column where there is one, else everywhere. Raises `DataError` where there is nothing that the run could read.
     """
     path = Path(data)
     if path.is_dir():
+        if is_packed(path):
+            names = packed_table(path).schema.names
+            return PackedReader(path, modalities, _columns_there(path, names, columns))
         return FolderReader(path, modalities, _places(path, modalities, columns))
     if path.suffix.lower() in FORMATS:
-        return ManifestReader(path, modalities, columns_there(path, columns))
+        names = map_table(arrow_file(path)).schema.names
+        return ManifestReader(path, modalities, _columns_there(path, names, columns))
     return open_reader(data, modalities, columns)
+
+
+def _columns_there(path: Path, names: Sequence[str], columns: Columns) -> dict[str, list[str]]:
+    """The columns of those modalities of which a table lacks none. Raises `DataError` where it is so of none of them.
+
+    A modality of which it has some columns alone is told, as that is no choice but a schema that has drifted.
+    """
+    named = {m: [m] if c is None else [c] if isinstance(c, str) else list(c) for m, c in columns.items()}
+    there = {m: own for m, own in named.items() if set(names).issuperset(own)}
+    if not there:
+        wanted = "; ".join(f"{m}: {', '.join(own)}" for m, own in named.items())
+        raise DataError(f"{path} has none of the run's columns ({wanted})")
+    for modality, own in named.items():
+        if modality not in there and not set(names).isdisjoint(own):
+            lacking = next(c for c in own if c not in names)
+            warn(f"{path} has no column {lacking!r}: {modality} is left out")
+    return there
 
 
 def _places(folder: Path, modalities: Mapping[str, Modality], columns: Columns) -> dict[str, str | None]:
@@ -68,6 +98,10 @@ def _places(folder: Path, modalities: Mapping[str, Modality], columns: Columns) 
         raise DataError(f"{folder}: {', '.join(columns)} come from no files of their own; write a manifest")
     named = {m: m if c is None else c if isinstance(c, str) else "" for m, c in files.items()}
     return {m: name if name and (folder / name).is_dir() else None for m, name in named.items()}
+
+
+def _near(path: Path, base: Path | None) -> Path:
+    return base / path if base is not None and (base / path).exists() else path
 
 
 def _claimed(uri: str) -> str | None:

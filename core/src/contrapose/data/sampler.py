@@ -9,12 +9,17 @@ from torch.utils.data import Sampler
 
 from contrapose.errors import ConfigError
 
+BLOCKS = 16
+"""So many blocks of neighbours are shuffled together in a window."""
+
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, position). ``batch_size`` is global: rank r takes the r-th contiguous part of each batch.
 
     ``groups`` (size,) int64 keeps the samples of one group next to each other in the shuffled order, so that batches hold
-    positives that a relation like ``same(group)`` finds; -1 is a group of one. ``len()`` is the number of batches in a whole epoch.
+    positives that a relation like ``same(group)`` finds; -1 is a group of one. ``window``, for data on slow disks, shuffles within
+    so many samples at a time: those of 16 blocks of neighbours, which come in random order, so that a batch reads from few places.
+    ``len()`` is the number of batches in a whole epoch.
     Raises `ConfigError` if ``drop_last`` would leave none.
     """
 
@@ -28,6 +33,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         shuffle: bool = True,
         drop_last: bool = True,
         groups: np.ndarray | None = None,
+        window: int | None = None,
     ) -> None:
         if drop_last and size < batch_size:
             raise ConfigError(
@@ -39,7 +45,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
             raise ConfigError(f"a batch of {batch_size} leaves some of {world} processes none", ("train", "batch_size"))
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.world = rank, world
-        self.shuffle, self.drop_last, self.groups = shuffle, drop_last, groups
+        self.shuffle, self.drop_last, self.groups, self.window = shuffle, drop_last, groups, window
         self.epoch = 0
         self.start_batch = 0
 
@@ -55,7 +61,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         if not self.shuffle:
             return np.arange(self.size)
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch))))
-        order = rng.permutation(self.size)
+        order = rng.permutation(self.size) if self.window is None else _windowed(self.size, self.window, rng)
         if self.groups is None:
             return order
         groups = np.where(self.groups < 0, -1 - np.arange(self.size), self.groups)[order]
@@ -68,3 +74,12 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
             batch = order[k * self.batch_size : (k + 1) * self.batch_size]
             first, last = (len(batch) * r // self.world for r in (self.rank, self.rank + 1))
             yield [(epoch, position) for position in batch[first:last].tolist()]
+
+
+def _windowed(size: int, window: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions (size,) in random blocks of neighbours, shuffled within windows of ``BLOCKS`` blocks."""
+    block = max(1, window // BLOCKS)
+    first = rng.permutation(-(-size // block)) * block
+    order = (first[:, None] + np.arange(block)).reshape(-1)
+    order = order[order < size]
+    return order[np.lexsort((rng.random(size), np.arange(size) // (block * BLOCKS)))]

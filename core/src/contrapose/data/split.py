@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,7 +44,7 @@ def split(reader: Reader, spec: Mapping[str, Any] | str | None) -> dict[str, Rea
         raise ConfigError(f"{type(reader).__name__} can't be split; leave split out", ("split",))
     column = spec.get("column")
     names = _by_column(reader, column) if column is not None else _by_group(reader, spec)
-    return {name: reader.subset(np.flatnonzero(names == name)) for name in sorted(set(names.tolist()))}
+    return {name: reader.subset(np.flatnonzero(names == name)) for name in np.unique(names).tolist()}
 
 
 def _by_column(reader: Divisible, column: str) -> np.ndarray:
@@ -64,18 +65,18 @@ def _by_group(reader: Divisible, spec: Mapping[str, Any]) -> np.ndarray:
     if not fractions or sum(fractions.values()) >= 1:
         raise ConfigError(f"give parts, say test: 0.2, that leave some of 1 for {TRAIN}", ("split",))
     by, seed = spec.get("by"), spec.get("seed", 0)
-    words = _words(reader, by, ("split", "by")) if by is not None else [None] * len(reader)
-    groups = [f"alone {i}" if word is None else f"group {word}" for i, word in enumerate(words)]
-    keys, member, sizes = np.unique(np.array(groups), return_inverse=True, return_counts=True)
-    order = np.argsort([hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).hexdigest() for key in keys])
+    words = _words(reader, by, ("split", "by")) if by is not None else itertools.repeat(None, len(reader))
+    groups = (f"alone {i}" if word is None else f"group {word}" for i, word in enumerate(words))
+    places = (hashlib.blake2b(f"{seed} {group}".encode(), digest_size=8).digest() for group in groups)
+    numbers = np.fromiter((int.from_bytes(place, "big") for place in places), np.uint64, len(reader))
     # Groups lie on a line in the order of their hashes, each as long as it has samples; its middle decides its part.
-    middle = np.empty(len(keys))
-    middle[order] = (np.cumsum(sizes[order]) - sizes[order] / 2) / len(reader)
+    _, member, sizes = np.unique(numbers, return_inverse=True, return_counts=True)
+    middle = (np.cumsum(sizes) - sizes / 2) / len(reader)
     part = np.searchsorted(np.cumsum(list(fractions.values())), middle, side="right")
     names = np.array([*fractions, TRAIN])[part][member]
     for name in (*fractions, TRAIN):
         if name not in names:
-            raise ConfigError(f"no group fell to {name!r}: {len(keys)} are too few or too unequal", ("split", name))
+            raise ConfigError(f"no group fell to {name!r}: {len(sizes)} are too few or too unequal", ("split", name))
     return names
 
 

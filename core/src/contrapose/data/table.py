@@ -5,14 +5,16 @@ from __future__ import annotations
 import bisect
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from contrapose.data.cells import NamedBytes
 from contrapose.data.columns import encode
 from contrapose.data.failure import raise_if_fatal
 from contrapose.errors import ConfigError, DataError, did_you_mean
@@ -26,9 +28,9 @@ class TableReader:
     """Row i of a table is sample i: its cells become data by their modality, its ``meta`` columns become numbers.
 
     A null cell is a missing modality; one of several columns is missing only if all of its cells are. Cells reach
-    ``Modality.load`` as Python values, lists of numbers as 1-D arrays.
+    ``Modality.load`` as Python values, lists of numbers as 1-D arrays, structs of ``bytes`` and ``path`` as `NamedBytes`.
 
-    ``table`` is mapped from ``file`` where there is one: then a pickled reader carries only the file's name.
+    ``opener``, where it is given, maps the same ``table`` from disk anew: then a pickled reader doesn't carry the table.
     """
 
     def __init__(
@@ -40,16 +42,15 @@ class TableReader:
         root: Path,
         digest: str,
         vocabularies: Mapping[str, Sequence[str]] | None = None,
-        file: Path | None = None,
+        opener: Callable[[], pa.Table] | None = None,
     ) -> None:
         self.root = root
         self.column_names: list[str] = table.schema.names
         self.vocabularies: dict[str, list[str]] = {}
         """What the codes of each coded column of ``meta`` stand for; give them to another reader to keep its codes."""
         self._table: pa.Table | None = table
-        self._chunks: dict[str, list[pa.Array]] = {}
-        self._starts: list[int] = []
-        self._file = file
+        self._chunks: dict[str, tuple[list[pa.Array], list[int]]] = {}
+        self._opener = opener
         self._digest = digest
         self._modalities = dict(modalities)
         self._columns = {name: self._named(name, spec) for name, spec in columns.items()}
@@ -60,11 +61,12 @@ class TableReader:
         for name, column in (meta or {}).items():
             self._require(column, ("meta", name))
             try:
-                self._meta[name], words = encode(table.column(column), (vocabularies or {}).get(name))
+                self._meta[name], words = encode(_names(table.column(column)), (vocabularies or {}).get(name))
             except DataError as error:
                 raise ConfigError(f"{column!r}: {error}", ("meta", name)) from None
             if words is not None:
                 self.vocabularies[name] = words
+        pa.default_memory_pool().release_unused()  # what it took to convert a table and to number its columns
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -82,11 +84,9 @@ class TableReader:
         data: dict[str, Any] = {}
         failed: list[tuple[str, Exception]] = []
         for name, columns in self._columns.items():
-            cells = self._cells(columns, row)
-            if cells is None:
-                continue
             try:
-                data[name] = self._modalities[name].load(cells, self.root)
+                if (cells := self._cells(columns, row)) is not None:
+                    data[name] = self._modalities[name].load(cells, self.root)
             except Exception as error:
                 failed.append((name, error))
         return Sample(row, data, {name: values[row].item() for name, values in self._meta.items()}), failed
@@ -94,6 +94,14 @@ class TableReader:
     def cells(self, modality: str) -> Iterable[Mapping[str, Any]]:
         """The raw cells of a modality, by column, of the samples that have it; as often as one iterates."""
         return _Cells(self, self._columns[modality])
+
+    @property
+    def table(self) -> pa.Table:
+        """All rows, whatever the subset, with all columns; on disk where the format allows."""
+        if self._table is None:
+            assert self._opener is not None
+            self._table = self._opener()
+        return self._table
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
@@ -114,7 +122,7 @@ class TableReader:
         """A column of ``meta``, or else of the table, as numbers (N,) without loading data. Raises `ConfigError`."""
         if name not in self._meta:
             self._require(name, ())
-            return encode(self._opened().column(name))[0][self._rows]
+            return encode(_names(self.table.column(name)))[0][self._rows]
         return self._meta[name][self._rows]
 
     def words(self, name: str) -> list[str | None]:
@@ -126,7 +134,7 @@ class TableReader:
                 return [None if v < 0 else known[v] for v in values]
             return [None if v == -1 or v != v else str(v) for v in values]
         self._require(name, ())
-        values = self._opened().column(name).take(pa.array(self._rows)).to_pylist()
+        values = _names(self.table.column(name)).take(pa.array(self._rows)).to_pylist()
         return [None if v is None else str(v) for v in values]
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> TableReader:
@@ -158,24 +166,25 @@ class TableReader:
         if column not in self.column_names:
             raise ConfigError(f"the data have no column {column!r}{did_you_mean(column, self.column_names)}", path)
 
-    def _opened(self) -> pa.Table:
-        if self._table is None:
-            assert self._file is not None
-            self._table = map_table(self._file)
-        return self._table
-
     def _cells(self, columns: Sequence[str], row: int) -> dict[str, Any] | None:
-        cells = {column: self._cell(column, row) for column in columns}
+        cells = {column: self.cell(column, row) for column in columns}
         return cells if any(value is not None for value in cells.values()) else None
 
-    def _cell(self, column: str, row: int) -> Any:
-        chunks = self._chunks.get(column)
-        if chunks is None:
-            chunked = self._opened().column(column)
-            chunks = self._chunks[column] = chunked.chunks
-            self._starts = np.cumsum([0, *map(len, chunks)]).tolist()
-        chunk = bisect.bisect_right(self._starts, row) - 1
-        cell = chunks[chunk][row - self._starts[chunk]]
+    def holds_files(self, column: str) -> bool:
+        """Whether the cells of a column of the table are the contents of files."""
+        return is_file(self.table.schema.field(column).type)
+
+    def cell(self, column: str, row: int) -> Any:
+        """A raw cell of the table as its modality gets it, None where it is blank."""
+        if column not in self._chunks:
+            found = self.table.column(column).chunks
+            self._chunks[column] = found, np.cumsum([0, *map(len, found)]).tolist()
+        chunks, starts = self._chunks[column]
+        chunk = bisect.bisect_right(starts, row) - 1
+        cell = chunks[chunk][row - starts[chunk]]
+        if is_file(cell.type) and cell.is_valid:
+            data, name = cell["bytes"].as_py(), cell["path"].as_py()
+            return name if data is None else data if name is None else NamedBytes(data, name)
         if isinstance(cell, (pa.ListScalar, pa.FixedSizeListScalar)) and cell.is_valid and _numeric(cell.values.type):
             return cell.values.to_numpy(zero_copy_only=False)
         try:
@@ -185,7 +194,7 @@ class TableReader:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_chunks": {}}
-        if self._file is not None:
+        if self._opener is not None:
             state["_table"] = None
         return state
 
@@ -203,6 +212,16 @@ class _Cells:
 def map_table(file: Path) -> pa.Table:
     """An Arrow file as a table that stays on disk."""
     return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+
+
+def is_file(kind: pa.DataType) -> bool:
+    """Whether cells of this type are files with their names: structs of ``bytes`` and ``path``."""
+    return pa.types.is_struct(kind) and {kind.field(i).name for i in range(kind.num_fields)} == {"bytes", "path"}
+
+
+def _names(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of files as their names; any other as it is."""
+    return pc.struct_field(column, "path") if is_file(column.type) else column
 
 
 def _numeric(kind: pa.DataType) -> bool:

@@ -157,6 +157,7 @@ class Parts:
             workers=t.workers,
             drop_last=t.drop_last,
             together=t.together,
+            window=t.window,
             device=device,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,16 @@ def use_cuda(device: str) -> bool:
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("CUDA was asked for, but torch finds none here; use cpu or auto", path=("train", "device"))
     return device != "cpu" and torch.cuda.is_available()
+
+
+def own_process() -> tuple[int, int]:
+    """This process's number and how many a launcher (``torchrun``, ``accelerate launch``) started; (0, 1) without one.
+
+    Its own GPU becomes the current one. For work without collectives, where a process need not wait for the others.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
 def accelerator_for(train: TrainConfig) -> Accelerator:

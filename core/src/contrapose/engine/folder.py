@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from contrapose.config import Config
 from contrapose.config.yaml import dump
-from contrapose.errors import CheckpointError, ConfigError, ContraposeError
+from contrapose.data.shards import shards_of
+from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError
 
 CHANGEABLE = ("epochs", "steps", "device", "workers", "checkpoint_every", "keep", "threads", "loggers")
 """Those keys of ``train`` that may differ when a run is resumed."""
@@ -26,10 +27,11 @@ def resolved(config: Config) -> dict[str, Any]:
     """The config with every default in its place, as plain values: what ``config.yaml`` holds."""
     run = config.run
     tree = {name: _plain(getattr(run, name)) for name in type(run).model_fields}
+    base = config.source.parent if config.source else Path()
     if isinstance(run.data, (str, Path)):
-        base = config.source.parent if config.source else Path()
-        near = base / run.data if (base / run.data).exists() else Path(run.data)
-        tree["data"] = str(near.resolve()) if near.exists() else str(run.data)
+        tree["data"] = _lasting(str(run.data), base)
+    elif isinstance(run.data, Mapping) and isinstance(run.data.get("path"), str):
+        tree["data"]["path"] = _lasting(run.data["path"], base)
     if run.split and run.split.column:
         tree["split"] = {"column": run.split.column}
     tree["train"]["threads"] = run.train.threads or torch.get_num_threads()
@@ -105,6 +107,18 @@ def only_writer(folder: Path) -> Iterator[None]:
                 f"another process is training into {folder}: wait for it, or choose another --out"
             ) from e
         yield
+
+
+def _lasting(path: str, base: Path) -> str:
+    """A path that holds from any folder, if something is there; patterns of shards too."""
+    if path.endswith(".tar"):
+        try:
+            inside = shards_of(path, base)[0].is_relative_to(base)
+        except DataError:
+            return path
+        return str((base if inside else Path()).resolve() / path)
+    near = base / path if (base / path).exists() else Path(path)
+    return str(near.resolve()) if near.exists() else path
 
 
 def _plain(tree: Any) -> Any:

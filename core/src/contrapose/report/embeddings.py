@@ -1,8 +1,9 @@
-"""A run's embeddings of a manifest, as a table that any tool reads."""
+"""A run's embeddings of other data, as a table that any tool reads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,83 +11,100 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrapose.data.cache import arrow_file
-from contrapose.data.formats import FORMATS
-from contrapose.data.manifest import ManifestReader, columns_there
-from contrapose.data.table import map_table
+from contrapose.data import open_other
+from contrapose.data.table import TableReader
 from contrapose.errors import DataError
 
 if TYPE_CHECKING:
     from contrapose.engine.embed import Embeddings
     from contrapose.engine.run import Run
 
+Head = Literal["projected", "pooled"]
 
-@dataclass(frozen=True)
+
+@dataclass
 class Written:
     """What was written: ``rows`` of the table, by modality the ``counts`` embedded and the ``sizes`` of their vectors.
 
     ``skipped`` has a line for each cell that is there but couldn't be embedded.
     """
 
-    rows: int
-    counts: dict[str, int]
-    sizes: dict[str, int]
-    skipped: list[str]
+    rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
 
 
-def write_embeddings(
-    run: Run, data: Path, output: Path, head: Literal["projected", "pooled"] = "pooled", batch_size: int = 256
-) -> Written:
-    """Embed every row of a manifest and write ``output`` (Parquet), its rows in the same order.
+def write_embeddings(run: Run, data: Path, output: Path, head: Head = "pooled", batch_size: int = 256) -> Written:
+    """Embed every row of a manifest, a folder, a packed folder or tar shards and write ``output`` (Parquet), in the same order.
 
-    A modality whose columns the manifest lacks is left out; the others become ``z_<modality>``, a fixed-size list of float32,
-    null where the cell is missing or can't be read. Beside them go the manifest's columns of single values, and ``id``, the
-    row's number, unless it has such a column. Raises ``DataError`` if the manifest has no column of the run's.
+    A modality whose columns the data lack is left out; the others become ``z_<modality>``, a fixed-size list of float32,
+    null where the cell is missing or can't be read. Beside them go the data's columns of single values, and ``id``, the
+    row's number, unless it has such a column. Raises ``DataError`` if the data have no column of the run's.
     """
-    if data.suffix.lower() not in FORMATS:
-        raise DataError(f"{data}: a manifest ends in {', '.join(FORMATS)}")
-    if not data.exists():
-        raise DataError(f"{data}: no such file")
-    table = map_table(arrow_file(data))
-    there = columns_there(data, run.parts.columns)
-    reader = ManifestReader(data, run.parts.modalities, there)
-    made = run.embed(reader, head=head, batch_size=batch_size)
-    kept = [f.name for f in table.schema if not pa.types.is_nested(f.type) and not _binary(f.type)]
-    result = table.select(kept)
+    reader = open_data(run, data)
+    table, written = embedded(run, reader, 0, len(reader), head, batch_size)
+    write_whole(table, output)
+    return written
+
+
+def open_data(run: Run, data: Path) -> TableReader:
+    """What is to be embedded. Raises ``DataError``."""
+    reader = open_other(data, run.parts.modalities, run.parts.columns)
+    if not isinstance(reader, TableReader):
+        raise DataError(f"{data}: {type(reader).__name__} isn't a table, so it can't be embedded into one")
+    return reader
+
+
+def embedded(
+    run: Run, reader: TableReader, start: int, stop: int, head: Head, batch_size: int
+) -> tuple[pa.Table, Written]:
+    """The table of the rows from ``start`` to before ``stop``."""
+    rows = reader.table.slice(start, stop - start)
+    made = run.embed(reader.subset(np.arange(start, stop)), head=head, batch_size=batch_size)
+    kept = [f.name for f in rows.schema if not pa.types.is_nested(f.type) and not _binary(f.type)]
+    result = rows.select(kept).replace_schema_metadata(None)
     if "id" not in kept:
-        result = result.add_column(0, "id", pa.array(np.arange(len(table))))
-    for modality, found in ((m, made[m]) for m in there if m in made):
-        result = result.append_column(f"z_{modality}", _vectors(found, len(table)))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(result, output)
-    return Written(
-        len(table),
-        {m: len(made[m]) if m in made else 0 for m in there},
-        {m: made[m].z.shape[1] if m in made else 0 for m in there},
-        _skipped(reader, table, there, made),
-    )
+        result = result.add_column(0, "id", pa.array(np.arange(start, stop)))
+    there = [m for m in reader.columns if m in made]
+    for modality in there:
+        result = result.append_column(f"z_{modality}", _vectors(made[modality], start, stop - start))
+    counts = {m: len(made[m]) if m in made else 0 for m in reader.columns}
+    sizes = {m: made[m].z.shape[1] if m in made else 0 for m in reader.columns}
+    return result, Written(stop - start, counts, sizes, _skipped(reader, rows, start, made))
 
 
-def _vectors(found: Embeddings, rows: int) -> pa.Array:
-    """Rows (n, D) at their places among ``rows``, the others null."""
+def write_whole(table: pa.Table, output: Path) -> None:
+    """Write a Parquet file, whole or not at all. Raises ``DataError`` where it can't be written."""
+    temp = output.with_name(f".{output.name}.tmp")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, temp)
+        os.replace(temp, output)
+    except OSError as error:
+        raise DataError(f"can't write {output}: {error.strerror or error}") from None
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def _vectors(found: Embeddings, start: int, rows: int) -> pa.Array:
+    """Rows (n, D) at their places among ``rows`` from ``start`` on, the others null."""
     width = found.z.shape[1]
     dense = np.zeros((rows, width), np.float32)
-    dense[found.ids] = found.z
+    dense[found.ids - start] = found.z
     missing = np.ones(rows, bool)
-    missing[found.ids] = False
+    missing[found.ids - start] = False
     return pa.FixedSizeListArray.from_arrays(pa.array(dense.reshape(-1)), width, mask=pa.array(missing))
 
 
-def _skipped(
-    reader: ManifestReader, table: pa.Table, there: dict[str, list[str]], made: dict[str, Embeddings]
-) -> list[str]:
+def _skipped(reader: TableReader, rows: pa.Table, start: int, made: dict[str, Embeddings]) -> list[str]:
     """A line for each row and modality with something in its cells and no embedding; read again to say why."""
     lines = []
-    for modality, names in there.items():
-        filled = np.any([table.column(name).is_valid().to_numpy() for name in names], axis=0)
+    for modality, names in reader.columns.items():
+        filled = np.any([rows.column(name).is_valid().to_numpy() for name in names], axis=0)
         if modality in made:
-            filled[made[modality].ids] = False
-        for row in np.flatnonzero(filled).tolist():
+            filled[made[modality].ids - start] = False
+        for row in (np.flatnonzero(filled) + start).tolist():
             failed = dict(reader.read(row)[1])
             why = " ".join(str(failed.get(modality, "no view could be made of it")).split())
             lines.append(f"row {row}, {modality}: {why}")

@@ -12,6 +12,7 @@ from contrapose.config import build
 from contrapose.data import open_reader, split
 from contrapose.data.failure import one_line
 from contrapose.data.formats import FORMATS
+from contrapose.data.packed import is_packed
 from contrapose.data.table import TableReader
 from contrapose.errors import ConfigError, ContraposeError, DataError, PluginError
 from contrapose.plugins import registry
@@ -31,6 +32,8 @@ def look(path: Path, small: bool) -> Found:
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    if path.is_dir() and is_packed(path):
+        raise DataError(f"{path}: a packed dataset; give it, as data: {path}, to the config that it was packed by")
     modalities, notes = usable()
     if path.is_dir():
         found = _look_at_either(path, modalities, small)

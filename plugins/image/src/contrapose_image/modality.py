@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from torch import Tensor
 
-from contrapose.data.cells import read_bytes
+from contrapose.data.cells import cell_name, read_bytes
 from contrapose.errors import DataError
 from contrapose.types import Suggestion
 from contrapose_image.decode import EXTENSIONS, decode, size_of
@@ -32,7 +32,7 @@ class Image:
         if len(cells) != 1:
             raise DataError(f"an image comes from one column, not from {len(cells)} ({', '.join(cells)})")
         cell = next(iter(cells.values()))
-        return decode(read_bytes(cell, root), cell if isinstance(cell, str) else "an image")
+        return decode(read_bytes(cell, root), cell_name(cell, "an image"))
 
     def collate(self, items: Sequence[Any]) -> Tensor:
         """Images of one size to float32 (n, 3, H, W) in [0, 1]. Raises ``DataError`` where sizes differ."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from contrapose.data.cells import cell_path, read_bytes
+from contrapose.data.cells import cell_name, cell_path, read_bytes
 from contrapose.errors import ContraposeError, DataError
 from contrapose.types import Suggestion
 from contrapose_pointcloud.formats.mesh import Mesh, Points, sample_surface
@@ -46,11 +46,11 @@ class PointCloud:
         if len(cells) != 1:
             raise DataError(f"a point cloud comes from one column, not from {len(cells)} ({', '.join(cells)})")
         cell = next(iter(cells.values()))
-        where = cell if isinstance(cell, str) else "a point cloud"
+        where = cell_name(cell, "a point cloud")
         if isinstance(cell, (np.ndarray, list, tuple)):
             return _checked(np.asarray(cell), where)
         data = read_bytes(cell, root)
-        found = read(data, cell, cell_path(cell, root)) if isinstance(cell, str) else read(data)
+        found = read(data, cell_name(cell, ""), cell_path(cell, root) if isinstance(cell, str) else None)
         if isinstance(found, Mesh):
             try:
                 found = sample_surface(found, self.mesh_points, np.random.default_rng(0))

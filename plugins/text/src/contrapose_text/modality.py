@@ -139,8 +139,8 @@ class _Texts:
 
 
 def _where(cell: Any, column: str) -> str:
-    """What a message calls a cell: its file, or else its column."""
-    return cell if _is_file(cell) else column
+    """What a message calls a cell: its file, or the file that it was, or else its column."""
+    return cell if _is_file(cell) else getattr(cell, "name", column)
 
 
 def _is_file(cell: Any) -> bool:

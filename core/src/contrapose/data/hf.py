@@ -1,0 +1,117 @@
+"""Datasets of the package ``datasets`` (Hugging Face), which is imported when the first one is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from contrapose.data.failure import one_line
+from contrapose.data.table import Columns, TableReader
+from contrapose.errors import ConfigError, DataError, PluginError
+from contrapose.types import Modality
+
+BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
+"""What reads a file, by its suffix."""
+
+
+class HuggingFaceReader(TableReader):
+    """Samples from a dataset of the package ``datasets``, memory-mapped, in its rows' order.
+
+    Columns of encoded files reach their modality as bytes with their names, undecoded; labels keep their codes and names.
+
+    Args:
+        path: a folder that ``save_to_disk`` wrote, a folder of Parquet or other files, such a file, or a name on the hub where
+            the machine is online.
+        split: one of the dataset's parts, needed where there are several, or ``all``: then a column ``split`` names each row's.
+        name: the configuration of a dataset that has several.
+        streaming: refused: an iterable dataset has no exact order to go on in.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: the dataset can't be read.
+        PluginError: ``datasets`` isn't installed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        modalities: Mapping[str, Modality],
+        columns: Columns,
+        meta: Mapping[str, str] | None = None,
+        vocabularies: Mapping[str, Sequence[str]] | None = None,
+        split: str | None = None,
+        name: str | None = None,
+        streaming: bool = False,
+    ) -> None:
+        if streaming:
+            raise ConfigError(
+                "an iterable dataset has no exact order and resume; leave streaming out: rows are read from disk anyway",
+                ("streaming",),
+            )
+        parts = _load(path, name, split)
+        digest = "".join(f"{part}:{dataset._fingerprint} " for part, dataset in parts.items())
+        root = Path(path) if Path(path).is_dir() else Path(path).parent
+        opener = partial(_table, path, name, split)
+        super().__init__(_joined(parts), modalities, columns, meta, root, digest, vocabularies, opener)
+        features = next(iter(parts.values())).features
+        for own, column in (meta or {}).items():
+            if names := getattr(features.get(column), "names", None):
+                self.vocabularies[own] = list(names)
+
+
+def _table(path: str, name: str | None, split: str | None) -> pa.Table:
+    return _joined(_load(path, name, split))
+
+
+def _load(path: str, name: str | None, split: str | None) -> dict[str, Any]:
+    """Datasets by split: the one that is asked for, or all of them."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise PluginError(f"reading {path} needs the package datasets ({error}): pip install contrapose[hf]") from error
+    place = Path(path)
+    try:
+        if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
+            found = datasets.load_from_disk(path)
+        elif place.is_file():
+            if place.suffix.lower() not in BUILDERS:
+                raise DataError(f"{path}: a file for datasets ends in {', '.join(BUILDERS)}")
+            found = datasets.load_dataset(BUILDERS[place.suffix.lower()], data_files=path)
+        else:
+            found = datasets.load_dataset(path, name)
+    except DataError:
+        raise
+    except Exception as error:  # a missing file, a broken one, no network: the package raises a kind for each
+        raise DataError(f"{path}: datasets can't read it: {one_line(error)}") from error
+    parts = dict(found) if isinstance(found, dict) else {str(found.split or "train"): found}
+    if split is None and len(parts) > 1:
+        raise ConfigError(
+            f"{path} has the splits {', '.join(parts)}; name one by split, or all by split: all", ("split",)
+        )
+    if split not in (None, "all", *parts):
+        raise ConfigError(f"{path} has no split {split!r}; there is {', '.join(parts)}", ("split",))
+    kept = {split: parts[split]} if split is not None and split in parts else parts
+    return {
+        part: dataset.flatten_indices() if dataset._indices is not None else dataset for part, dataset in kept.items()
+    }
+
+
+def _joined(parts: Mapping[str, Any]) -> pa.Table:
+    """The parts one after the other, with a column ``split`` where there are several."""
+    tables = {name: dataset.data.table.replace_schema_metadata(None) for name, dataset in parts.items()}
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    named = [
+        table if "split" in table.schema.names else table.append_column("split", pa.array([name] * len(table)))
+        for name, table in tables.items()
+    ]
+    try:
+        return pa.concat_tables(named)
+    except pa.ArrowException as error:
+        raise DataError(
+            f"its splits have unlike columns, so name one by split: {' '.join(str(error).split())[:200]}"
+        ) from None

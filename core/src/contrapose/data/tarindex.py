@@ -1,0 +1,112 @@
+"""Where the files in tar shards lie, found by reading the shards' headers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from contrapose.data.cache import Made
+from contrapose.errors import DataError, warn
+
+MEMBER = pa.struct([("shard", pa.int32()), ("offset", pa.int64()), ("size", pa.int64()), ("path", pa.string())])
+"""Where a file lies: in which shard, from which byte on, of what size, under what name."""
+PARSED = ("json", "cls")
+"""Files that are read with the index, and are columns of values from then on."""
+
+
+def index_of(shards: Sequence[Path]) -> Made:
+    """A row for each thing: where its files lie, by suffix, and what its parsed files say.
+
+    Raises `DataError` for a shard that is compressed, cut short, or no tar.
+    """
+    broken: list[str] = []
+    tables = []
+    for number, shard in enumerate(shards):
+        try:
+            tables.append(_table(_things(shard, number, broken), shard))
+        except tarfile.TarError as error:
+            raise DataError(f"{shard}: can't be read as tar, or is cut short: {error}") from None
+        except OSError as error:
+            raise DataError(f"{shard}: {error.strerror or error}") from None
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(f"the .json files of {shards[0].name} and others mix types in a key: {error}") from None
+    if broken:
+        warn(f"{len(broken):,} files can't be parsed, so what they tell is blank; the first: {broken[0]}")
+    digest = hashlib.blake2b(digest_size=16)
+    for batch in table.to_batches(max_chunksize=1 << 16):
+        digest.update(repr(batch.to_pydict()).encode())
+    return table.schema, iter(table.to_batches(max_chunksize=1 << 16)), digest.hexdigest()
+
+
+def _things(shard: Path, number: int, broken: list[str]) -> list[dict[str, Any]]:
+    """What each thing of a shard has, by column, in the order of their first files."""
+    things: dict[str, dict[str, Any]] = {}
+    with open(shard, "rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            raise DataError(
+                f"{shard}: compressed, so that nothing in it can be read at random; unpack it to a plain .tar"
+            )
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                key, suffix = _split(member.name)
+                if not suffix or not member.isreg() or member.issparse():
+                    continue
+                thing = things.setdefault(key, {"__key__": key, "__url__": shard.name})
+                if suffix in PARSED:
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    try:
+                        found = _parsed(suffix, content.read())
+                    except ValueError as error:
+                        broken.append(f"{shard.name}: {member.name}: {error}")
+                        continue
+                else:
+                    place = {"shard": number, "offset": member.offset_data, "size": member.size, "path": member.name}
+                    found = {suffix: place}
+                if twice := thing.keys() & found.keys():
+                    raise DataError(f"{shard}: {key} has {min(twice)!r} twice")
+                thing |= found
+            end = tar.offset
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise DataError(f"{shard}: cut short or damaged at byte {end:,}, where its end or a file should be")
+    return list(things.values())
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A file's name up to the first dot of its last part, and what follows; hidden files have no suffix."""
+    folder, slash, file = name.rpartition("/")
+    stem, _, suffix = file.partition(".")
+    return f"{folder}{slash}{stem}", suffix if stem else ""
+
+
+def _parsed(suffix: str, content: bytes) -> dict[str, Any]:
+    """The columns that a parsed file gives. Raises ``ValueError``."""
+    if suffix == "cls":
+        return {"cls": int(content)}
+    found = json.loads(content)
+    if not isinstance(found, dict):
+        raise ValueError("not an object {column: value}")
+    return {name: value for name, value in found.items() if not name.startswith("__")}
+
+
+def _table(things: Sequence[dict[str, Any]], shard: Path) -> pa.Table:
+    names = dict.fromkeys(name for thing in things for name in thing)
+    columns = {}
+    for name in names:
+        values = [thing.get(name) for thing in things]
+        files = [value for value in values if isinstance(value, dict) and value.keys() == {f.name for f in MEMBER}]
+        try:
+            columns[name] = pa.array(values, MEMBER if files else None)
+        except (pa.ArrowException, TypeError) as error:
+            raise DataError(f"{shard}: its files don't agree on what {name!r} is: {error}") from None
+    return pa.table(columns)
