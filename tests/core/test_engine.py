@@ -228,7 +228,7 @@ def test_how_much_was_unreadable(samples: int, many: bool) -> None:
     assert Unread(samples, samples, 100).many == many
     assert not Unread(0, 0, 0).many
     assert str(Unread(1500, 1200, 5000)) == (
-        "1,200 of 5,000 samples (24 %) had something unreadable, 1,500 items in all"
+        "1,200 of 5,000 samples (24.0 %) had something unreadable, 1,500 items in all"
     )
 
 

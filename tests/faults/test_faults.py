@@ -111,7 +111,7 @@ def test_corrupt_files_are_skipped_counted_and_listed(project: Path, capsys) -> 
     run = project.parent / "run"
     assert train(project, "--out", run, "--set", "train.steps=10") == 0
     out = capsys.readouterr().out
-    said = f"4 of 40 samples (10 %) had something unreadable, 4 items in all: see {run / 'skipped.csv'}"
+    said = f"4 of 40 samples (10.0 %) had something unreadable, 4 items in all: see {run / 'skipped.csv'}"
     assert said in out
     lines = (run / "skipped.csv").read_text().splitlines()
     assert lines[0] == "sample,modality,reason"
@@ -125,7 +125,7 @@ def test_many_corrupt_rows_are_told_by_the_exit_status_and_the_report(project: P
         (project.parent / "waves" / f"{i}.txt").write_text("torn")
     run = project.parent / "run"
     assert train(project, "--out", run, "--set", "train.steps=10") == 3
-    assert "8 of 40 samples (20 %) had something unreadable" in capsys.readouterr().out
+    assert "8 of 40 samples (20.0 %) had something unreadable" in capsys.readouterr().out
     assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 10
     assert train("--resume", run) == 3
     assert main(["report", str(run), "--plugin", str(WAVES)]) == 0

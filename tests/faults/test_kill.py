@@ -15,7 +15,9 @@ import pytest
 from tests.end_to_end.waves import write_project
 from tests.faults.helpers import kept, outcome, start, train
 
+from contrapose.data.patience import TOGETHER
 from contrapose.engine.run import train as pretrain
+from contrapose.engine.stop import StopRequest
 
 KILLS = 20
 SETTINGS = ["train.epochs=24", "train.checkpoint_every=7", "train.workers=2"]  # 5 steps an epoch
@@ -67,6 +69,18 @@ def test_kill_9_at_random_moments_then_resume_until_done(tmp_path: Path) -> None
         attempt += 1
 
 
+def test_a_second_request_acts_at_once() -> None:
+    child = os.fork()
+    if child == 0:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            stop.asked -= 2 * TOGETHER
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_of_a_run_lets_it_save(tmp_path: Path, signum: int) -> None:
     """As terminals, schedulers and service managers send them: the loader's workers get it too."""
@@ -77,7 +91,9 @@ def test_a_signal_to_all_processes_of_a_run_lets_it_save(tmp_path: Path, signum:
     process = start(config, "--out", run, *settings, start_new_session=True)
     while process.poll() is None and not kept(run):
         time.sleep(0.005)
-    os.killpg(process.pid, signum)
+    for _ in range(2):  # a launcher hands on what a scheduler has sent to all: one request
+        os.killpg(process.pid, signum)
+        time.sleep(0.001)
     said = process.communicate()[1]
     assert process.returncode == 128 + signum, said
     assert "Traceback" not in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from types import FrameType
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
 from contrapose.data.failure import lost_worker, no_memory_to_load
+from contrapose.data.patience import Patience
 from contrapose.data.sampler import EpochSampler
 from contrapose.errors import ConfigError, ContraposeError, did_you_mean
 from contrapose.types import Batch, Modality, Reader
@@ -83,12 +83,7 @@ def _patient(worker: int) -> None:
 
     Terminals and schedulers send them to all processes of a run, which still needs its workers to finish its step and save.
     """
-
-    def overlook(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signum, signal.SIG_DFL)
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, overlook)
+    Patience().hold(later=signal.SIG_DFL)
 
 
 def make_loader(

@@ -71,4 +71,4 @@ class Unread:
 
     def __str__(self) -> str:
         share = 100 * self.samples / max(1, self.seen)
-        return f"{self.samples:,} of {self.seen:,} samples ({share:.2g} %) had something unreadable, {self.items:,} items in all"
+        return f"{self.samples:,} of {self.seen:,} samples ({share:.1f} %) had something unreadable, {self.items:,} items in all"
