@@ -32,6 +32,15 @@ def test_out_of_memory_names_the_knob_and_the_run_goes_on_by_it(tmp_path: Path, 
     assert kept(run)[-1] == 12
 
 
+def test_out_of_memory_with_batchnorm_does_not_promise_the_same_gradient(tmp_path: Path, capsys) -> None:
+    config = waves_alone(tmp_path / "project", "hungry-net")
+    config.write_text(config.read_text().replace(", norm: none", ""))
+    assert train(config, "--out", tmp_path / "run") == 1
+    error = the_error(capsys.readouterr().err)
+    assert "start anew with train.chunk_size=4 (GradCache) and a network without BatchNorm" in error
+    assert "train.batch_size below 8" in error
+
+
 def test_out_of_memory_with_one_sample_at_a_time(tmp_path: Path, capsys) -> None:
     config = waves_alone(tmp_path / "project", "{use: hungry-net, most: 0}", train=", chunk_size: 1")
     assert train(config, "--out", tmp_path / "run") == 1

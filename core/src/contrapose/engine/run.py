@@ -251,7 +251,7 @@ def _fit(
 
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
     feed = Feed(batches, len(loader), embed_train)
-    with told(parts.run.train, where, accelerator.num_processes):
+    with told(method, parts.run.train, where, accelerator.num_processes):
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
     run = Run(where, parts, method)
     if accelerator.is_main_process:
