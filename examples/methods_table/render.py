@@ -73,7 +73,7 @@ def page(found: dict[str, Any]) -> str:
     said = table()
     train = said["base"]["train"]
     head = (
-        (HERE / "page.md")
+        (HERE / "page.txt")
         .read_text("utf-8")
         .format(
             data="The first 4,000 training and 2,000 test pictures of CIFAR-10",

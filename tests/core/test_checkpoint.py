@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,24 @@ def truncate(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
 
 
+def truncate_optimizer(folder: Path) -> None:
+    file = folder / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty_model(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+def truncate_state(folder: Path) -> None:
+    text = (folder / "state.json").read_text()
+    (folder / "state.json").write_text(text[: len(text) // 2])
+
+
+def lose_optimizer(folder: Path) -> None:
+    (folder / "optimizer.safetensors").unlink()
+
+
 def flip(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"\xff")
@@ -59,7 +78,12 @@ def lose_model(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, lose_state, empty_state, lose_model])
+DAMAGES = [
+    truncate, truncate_optimizer, empty_model, flip, lose_model, lose_optimizer, lose_state, empty_state, truncate_state,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, damage) -> None:
     save(tmp_path, 1, 2)
     damage(tmp_path / "step-00000002")
@@ -68,6 +92,23 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, damag
     assert len(warnings) == 1
     assert "step-00000002 is damaged" in warnings[0]
     save(tmp_path, 2)  # training comes by again and puts a whole one in its place
+    assert checkpoint.newest(tmp_path, pytest.fail).step == 2
+
+
+def test_a_damaged_later_checkpoint_does_not_count_among_those_that_stay(tmp_path: Path) -> None:
+    save(tmp_path, 1, 9)
+    truncate(tmp_path / "step-00000009")
+    save(tmp_path, 2, keep=1)
+    assert checkpoint.newest(tmp_path, lambda warning: None).step == 2
+    save(tmp_path, 10, keep=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000010"]
+
+
+def test_the_last_checkpoint_is_so_by_its_number_whatever_the_clock_says(tmp_path: Path) -> None:
+    save(tmp_path, 1, 2)
+    for step, when in ((1, 2e9), (2, 1e6)):
+        for path in (tmp_path / f"step-{step:08d}", *(tmp_path / f"step-{step:08d}").iterdir()):
+            os.utime(path, (when, when))
     assert checkpoint.newest(tmp_path, pytest.fail).step == 2
 
 

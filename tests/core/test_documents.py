@@ -46,6 +46,14 @@ def test_links_lead_somewhere(path: Path):
             assert anchor in heading_anchors(target.read_text()), f"{link}: no such heading"
 
 
+def test_the_tests_of_faults_are_there():
+    text = (ROOT / "docs/reliability.md").read_text()
+    named = re.findall(r"`((?:tests/\w+/)?test_\w+\.py)`", text)
+    assert len(named) >= 15
+    for name in named:
+        assert (ROOT / (name if "/" in name else f"tests/faults/{name}")).is_file(), name
+
+
 def test_python_snippets_compile():
     for where, code in snippets({"python", "py"}):
         try:

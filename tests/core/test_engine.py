@@ -21,12 +21,13 @@ from contrapose.engine.device import accelerator_for
 from contrapose.engine.estimate import rehearse
 from contrapose.engine.fitted import load_fitted, save_fitted
 from contrapose.engine.folder import resolved
-from contrapose.engine.logs import CsvLog, Skipped
+from contrapose.engine.logs import CsvLog
 from contrapose.engine.optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
 from contrapose.engine.progress import ProgressLine, clock_time
 from contrapose.engine.randomness import reproducible, reseed
 from contrapose.engine.recipe import lay_over, with_recipe
 from contrapose.engine.run import train
+from contrapose.engine.skipped import Skipped, Unread, read_skipped
 from contrapose.engine.train import train_step
 from contrapose.errors import CheckpointError, ConfigError
 from contrapose.losses.engine import Engine
@@ -218,7 +219,27 @@ def test_what_was_skipped_is_listed_once(tmp_path: Path) -> None:
     again = Skipped(path)
     again.add([(1, "wave", 'no "file"'), (1, "echo", "silent")])
     assert len(path.read_text().splitlines()) == 1 + 3
-    assert "3 unreadable item(s) of 2 sample(s)" in again.summary()
+    assert read_skipped(tmp_path) == [(1, "wave", 'no "file"'), (2, "wave", "torn, badly"), (1, "echo", "silent")]
+    Skipped(tmp_path / "skipped.rank1.csv").add([(1, "wave", 'no "file"'), (4, "wave", "gone")])
+    assert [sample for sample, _, _ in read_skipped(tmp_path)] == [1, 2, 1, 4]
+
+
+@pytest.mark.parametrize("torn", ["", "sample,mod", "sample,modality,reason\n1,wave,gone\n2,wa"])
+def test_a_torn_list_of_skipped_is_mended(tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "skipped.csv"
+    path.write_text(torn)
+    Skipped(path).add([(3, "wave", "short")])
+    before = "1,wave,gone\n" if "gone" in torn else ""
+    assert path.read_text() == f"sample,modality,reason\n{before}3,wave,short\n"
+
+
+@pytest.mark.parametrize(("samples", "many"), [(0, False), (10, False), (11, True)])
+def test_how_much_was_unreadable(samples: int, many: bool) -> None:
+    assert Unread(samples, samples, 100).many == many
+    assert not Unread(0, 0, 0).many
+    assert str(Unread(1500, 1200, 5000)) == (
+        "1,200 of 5,000 samples (24.0 %) had something unreadable, 1,500 items in all"
+    )
 
 
 def test_without_a_terminal_there_is_a_line_an_epoch() -> None:

@@ -111,11 +111,26 @@ def test_corrupt_files_are_skipped_counted_and_listed(project: Path, capsys) -> 
     run = project.parent / "run"
     assert train(project, "--out", run, "--set", "train.steps=10") == 0
     out = capsys.readouterr().out
-    assert f"skipped 4 unreadable item(s) of 4 sample(s): see {run / 'skipped.csv'}" in out
+    said = f"4 of 40 samples (10.0 %) had something unreadable, 4 items in all: see {run / 'skipped.csv'}"
+    assert said in out
     lines = (run / "skipped.csv").read_text().splitlines()
     assert lines[0] == "sample,modality,reason"
     assert sorted(int(line.split(",")[0]) for line in lines[1:]) == [0, 1, 2, 3]
     assert all(line.split(",")[1] == "wave" for line in lines[1:])
+
+
+def test_many_corrupt_rows_are_told_by_the_exit_status_and_the_report(project: Path, capsys) -> None:
+    corrupt = [i for i in range(40) if i % 6 != 5][:8]  # of the 40 that train
+    for i in corrupt:
+        (project.parent / "waves" / f"{i}.txt").write_text("torn")
+    run = project.parent / "run"
+    assert train(project, "--out", run, "--set", "train.steps=10") == 3
+    assert "8 of 40 samples (20.0 %) had something unreadable" in capsys.readouterr().out
+    assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 10
+    assert train("--resume", run) == 3
+    assert main(["report", str(run), "--plugin", str(WAVES)]) == 0
+    page = (run / "report.html").read_text()
+    assert all(f"waves/{i}.txt: could not convert" in page for i in corrupt)
 
 
 def test_a_dataset_of_nothing_but_corrupt_files_still_gives_finite_steps(project: Path, capsys) -> None:
@@ -125,7 +140,7 @@ def test_a_dataset_of_nothing_but_corrupt_files_still_gives_finite_steps(project
     for file in (project.parent / "waves").iterdir():
         file.write_text("no numbers")
     run = project.parent / "run"
-    assert train(project, "--out", run) == 0
+    assert train(project, "--out", run) == 3
     assert [line.split(",")[3] for line in (run / "metrics.csv").read_text().splitlines()[1:]] == ["0.0"] * 6
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from contrapose.data.failure import one_line, raise_if_fatal
+from contrapose.data.failure import no_memory_to_load, one_line, out_of_memory, raise_if_fatal
 from contrapose.data.samples import read_sample
 from contrapose.errors import ConfigError, ContraposeError, DataError
 from contrapose.types import Batch, Modality, Reader, Sample, View, ViewBatch, tree_map
@@ -91,6 +91,8 @@ class Collate:
             views = {name: self._view(self.names[name], made) for name, made in rows.items()}
         except ContraposeError as error:
             return error
+        except MemoryError:
+            return no_memory_to_load()
         meta = {n: torch.tensor([item.meta[n] for item in kept], dtype=dtype) for n, dtype in self.columns.items()}
         skipped = {(item.id, modality): one_line(error) for item in items for _, modality, error in item.failed}
         ids = torch.tensor([item.id for item in kept], dtype=torch.int64)
@@ -104,6 +106,8 @@ class Collate:
         try:
             data = _cast(modality.collate([view.data for _, view in made]), modality.dtype)
         except (ValueError, TypeError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise MemoryError(one_line(error)) from error
             raise DataError(f"views {made[0][1].name} don't fit into one batch: {one_line(error)}") from error
         meta = {key: _column([view.meta[key] for _, view in made]) for key in made[0][1].meta}
         return ViewBatch(data, name, index, meta)

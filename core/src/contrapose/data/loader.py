@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -10,8 +11,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
+from contrapose.data.failure import lost_worker, no_memory_to_load
+from contrapose.data.patience import Patience
 from contrapose.data.sampler import EpochSampler
-from contrapose.errors import ConfigError, ContraposeError, DataError, did_you_mean
+from contrapose.errors import ConfigError, ContraposeError, did_you_mean
 from contrapose.types import Batch, Modality, Reader
 
 
@@ -37,6 +40,7 @@ class Loader:
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),
+            worker_init_fn=_patient,
             # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         )
@@ -59,9 +63,10 @@ class Loader:
                 yield finish(here, epoch, number, self.sampler.rank) if finish else here
         except Exception as error:
             self.close()
-            if isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error):
-                message = "a worker process died, often for lack of memory; set train.workers lower"
-                raise DataError(message) from error
+            if dead := lost_worker(error):
+                raise dead from error
+            if isinstance(error, MemoryError):
+                raise no_memory_to_load() from error
             raise
 
     def close(self) -> None:
@@ -71,6 +76,14 @@ class Loader:
         iterator, self._loader._iterator = self._loader._iterator, None
         if iterator is not None and self._loader.num_workers:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def _patient(worker: int) -> None:
+    """Let a worker overlook the first Ctrl-C or SIGTERM.
+
+    Terminals and schedulers send them to all processes of a run, which still needs its workers to finish its step and save.
+    """
+    Patience().hold(later=signal.SIG_DFL)
 
 
 def make_loader(

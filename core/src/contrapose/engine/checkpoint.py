@@ -77,7 +77,8 @@ def save(checkpoints: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Ma
         raise CheckpointError(
             f"could not save checkpoint {final.name} in {checkpoints}: {_reason(e)}; earlier checkpoints are kept"
         ) from e
-    for old in _folders(checkpoints)[keep:]:
+    # Later ones are damaged leftovers of an earlier attempt, which a resume passed over: they count for nothing.
+    for old in [f for f in _folders(checkpoints) if f.name <= final.name][keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -94,6 +95,11 @@ def newest(checkpoints: Path, warn: Callable[[str], None]) -> Checkpoint:
         except CheckpointError as e:
             warn(f"{e}; falling back to the one before")
     raise CheckpointError(f"no usable checkpoint in {checkpoints}")
+
+
+def latest(checkpoints: Path) -> str:
+    """The name of the last checkpoint, whole or not; empty where there is none. By its number, whatever the clocks said."""
+    return next((folder.name for folder in _folders(checkpoints)), "")
 
 
 def read(folder: Path) -> Checkpoint:

@@ -16,7 +16,7 @@ from contrapose.config.yaml import dump
 from contrapose.data.shards import shards_of
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError
 
-CHANGEABLE = ("epochs", "steps", "device", "workers", "checkpoint_every", "keep", "threads", "loggers")
+CHANGEABLE = ("epochs", "steps", "chunk_size", "device", "workers", "checkpoint_every", "keep", "threads", "loggers")
 """Those keys of ``train`` that may differ when a run is resumed."""
 
 OBJECT = "object: "
@@ -57,8 +57,11 @@ def require_rebuildable(config: Config) -> None:
 
 
 def require_same(saved: Config, wanted: Config) -> None:
-    """Raise ``ConfigError`` naming the first key by which ``wanted`` isn't the run that was started as ``saved``."""
-    old, new = dict(_leaves(saved.data)), dict(_leaves(resolved(wanted)))
+    """Raise ``ConfigError`` naming the first key by which ``wanted`` isn't the run that was started as ``saved``.
+
+    A key that the version which wrote ``saved`` didn't know has its default there.
+    """
+    old, new = dict(_leaves(resolved(saved))), dict(_leaves(resolved(wanted)))
     for path in [*new, *old]:
         if path[0] == "train" and path[1] in CHANGEABLE:
             continue
@@ -82,7 +85,10 @@ def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
     """Write ``config.yaml``, whole or not at all: it is what makes a folder a run, so it comes last."""
     try:
         temp = folder / ".config.yaml.tmp"
-        temp.write_text(dump(dict(tree)), encoding="utf-8")
+        with open(temp, "w", encoding="utf-8") as file:
+            file.write(dump(dict(tree)))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temp, folder / "config.yaml")
     except OSError as e:
         raise CheckpointError(f"can't write to the run folder {folder}: {e.strerror}") from e
@@ -99,7 +105,12 @@ def only_writer(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows has no advisory locks
         yield
         return
-    with open(folder / ".lock", "w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w")  # noqa: SIM115 (held below)
+    except OSError as e:
+        raise CheckpointError(f"can't write to the run folder {folder}: {e.strerror}") from e
+    with lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:

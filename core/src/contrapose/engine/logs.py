@@ -1,20 +1,19 @@
-"""What a run leaves behind as it goes: ``metrics.csv`` (every step), ``skipped.csv``."""
+"""What a run leaves behind as it goes: ``metrics.csv``, a row a step."""
 
 from __future__ import annotations
 
 import csv
-import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from contrapose.errors import ContraposeError
-
+from .finite import require_finite_loss
 from .loggers import Logger, Row
 
 if TYPE_CHECKING:
@@ -65,7 +64,8 @@ class CsvLog:
 
     def close(self) -> None:
         """Close the file."""
-        self.file.close()
+        with suppress(OSError):  # only where a write has failed, and said so, is anything left to write
+            self.file.close()
 
 
 class Metrics:
@@ -120,7 +120,7 @@ class Metrics:
         if self.csv is not None:
             self.csv.write(rows)
         for row, ids in zip(rows, samples, strict=True):
-            _refuse_non_finite(row, self.names[: self.losses], ids)
+            require_finite_loss(row, self.names[: self.losses], ids)
         for logger in self.loggers:
             logger.write(rows)
         self.show(rows)
@@ -137,47 +137,3 @@ class Metrics:
             self.csv.close()
         for logger in self.loggers:
             logger.close()
-
-
-def _refuse_non_finite(row: Row, names: Iterable[str], samples: Tensor) -> None:
-    wrong = [n for n in names if not math.isfinite(row[n])]
-    if not wrong:
-        return
-    term = next((n.removeprefix("loss/") for n in wrong if n.startswith("loss/")), None)
-    what = f"term {term!r} of the loss is" if term else "the loss is"
-    ids = samples.tolist()
-    shown = ", ".join(map(str, ids[:16])) + (f", … ({len(ids)} in all)" if len(ids) > 16 else "")
-    raise ContraposeError(
-        f"{what} {row[wrong[0]]} at step {row['step']}, samples {shown}: lower train.lr, set train.clip, or look at these samples"
-    )
-
-
-class Skipped:
-    """``skipped.csv``: each (sample, modality, reason) that could not be read, once, whatever the number of epochs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.seen: set[tuple[int, str, str]] = set()
-        if path.exists():
-            with open(path, newline="") as f:
-                self.seen = {(int(r["sample"]), r["modality"], r["reason"]) for r in csv.DictReader(f)}
-
-    def add(self, skipped: Iterable[tuple[int, str, str]]) -> None:
-        """Note what a batch skipped."""
-        fresh = [s for s in dict.fromkeys(skipped) if s not in self.seen]
-        if not fresh:
-            return
-        self.seen.update(fresh)
-        new_file = not self.path.exists()
-        with open(self.path, "a", newline="") as f:
-            writer = csv.writer(f, lineterminator="\n")
-            if new_file:
-                writer.writerow(["sample", "modality", "reason"])
-            writer.writerows(fresh)
-
-    def summary(self) -> str:
-        """One line for the end of the run; empty where nothing was skipped."""
-        if not self.seen:
-            return ""
-        samples = len({s for s, _, _ in self.seen})
-        return f"skipped {len(self.seen)} unreadable item(s) of {samples} sample(s): see {self.path}"

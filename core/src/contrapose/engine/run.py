@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,10 @@ from .device import accelerator_for, use_cuda
 from .embed import Embeddings, Head, embed, table
 from .fitted import load_fitted, save_fitted
 from .metrics import read_metrics
+from .origin import changes, origin
 from .recipe import with_recipe
+from .shortage import told
+from .skipped import Unread, read_skipped
 from .summary import summary
 from .train import Feed, check, fit
 
@@ -57,10 +59,10 @@ def train(
 
     Raises:
         ConfigError: the config can't be used, or isn't that of the run to resume.
-        DataError: the data can't be read.
-        CheckpointError: the folder holds another run, or a checkpoint can't be read or saved.
+        DataError: the data can't be read, or a loader worker died.
+        CheckpointError: the folder holds another run, or a checkpoint can't be read or saved (a full disk).
         Interrupted: Ctrl-C or SIGTERM; a checkpoint is saved.
-        ContraposeError: a loss is not finite.
+        ContraposeError: a loss is not finite, memory ran out, or another process trains into the folder.
     """
     for file in plugins:
         registry().load_file(file)
@@ -80,12 +82,13 @@ def train(
         )  # whatever is wrong with the config is said before a folder is made
         fitted, tree = parts.fitted(), folder.resolved(wanted)
         accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            save_fitted(where, fitted)
-            folder.write_config(where, tree)
-        accelerator.wait_for_everyone()
-        _fit(where, parts, method, loader, accelerator, None, console, quiet)
-        return Run(where, parts, method)
+        with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
+            if accelerator.is_main_process:
+                folder.require_free(where)  # another process may have begun since
+                save_fitted(where, fitted)
+                folder.write_config(where, tree)
+            accelerator.wait_for_everyone()
+            return _fit(where, parts, method, loader, accelerator, None, console, quiet)
 
 
 def load(path: str | Path, config: Source | None = None) -> Run:
@@ -126,6 +129,14 @@ class Run:
         _require_own(last, self.parts, method)
         method.load_state_dict(last.tensors("model"))
         return method.to(_device(self.config)).eval()
+
+    @cached_property
+    def unread(self) -> Unread:
+        """How much of the training split could not be read while it was trained on."""
+        skips, train = read_skipped(self.dir), self.config.run.train
+        steps = read_metrics(self.dir / "metrics.csv").steps
+        shown = int(steps[-1]) * train.batch_size if len(steps) else 0
+        return Unread(len(skips), len({sample for sample, _, _ in skips}), min(shown, len(self.parts.splits["train"])))
 
     def reader(self, split: str = "train") -> Reader:
         """A split of the data that the run was trained on. Raises ``DataError``."""
@@ -194,19 +205,23 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
     parts = Parts(config, load_fitted(where))
     method, loader = _prepare(parts, accelerator)
     last = None
-    if any((where / "checkpoints").glob("step-*")):
-        last = checkpoint.newest(
-            where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False, soft_wrap=True)
-        )
-        _require_own(last, parts, method)
-        console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
-    else:
-        console.print(f"{where} has no checkpoint yet: starting from its beginning", highlight=False, soft_wrap=True)
-    tree = folder.resolved(config)
-    if accelerator.is_main_process:
-        folder.write_config(where, tree)
-    _fit(where, parts, method, loader, accelerator, last, console, quiet)
-    return Run(where, parts, method)
+    with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
+        if any((where / "checkpoints").glob("step-*")):
+            last = checkpoint.newest(
+                where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False, soft_wrap=True)
+            )
+            _require_own(last, parts, method)
+            console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
+            for change in changes(last.state, origin(accelerator, config.run.train)):
+                console.print(change, highlight=False, soft_wrap=True)
+        else:
+            console.print(
+                f"{where} has no checkpoint yet: starting from its beginning", highlight=False, soft_wrap=True
+            )
+        tree = folder.resolved(config)
+        if accelerator.is_main_process:
+            folder.write_config(where, tree)
+        return _fit(where, parts, method, loader, accelerator, last, console, quiet)
 
 
 def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
@@ -224,7 +239,7 @@ def _fit(
     last: Checkpoint | None,
     console: Console,
     quiet: bool,
-) -> None:
+) -> Run:
     def batches(epoch: int, start: int) -> Iterable[Batch]:
         loader.set_epoch(epoch, start)
         return loader
@@ -234,17 +249,17 @@ def _fit(
             method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device), ref
         )
 
-    identity = {
-        "fingerprint": fingerprint(parts.recipe, method),
-        "processes": accelerator.num_processes,
-        "versions": {name: version(name) for name in ("contrapose", "torch")},
-    }
+    identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
     feed = Feed(batches, len(loader), embed_train)
-    with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
+    with told(method, parts.run.train, where, accelerator.num_processes):
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
+    run = Run(where, parts, method)
     if accelerator.is_main_process:
         console.print(summary(read_metrics(where / "metrics.csv")))
+    if run.unread.samples:
+        console.print(f"{run.unread}: see {where / 'skipped.csv'}", highlight=False, soft_wrap=True)
     console.print(f"saved in {where}; next: contrapose report {where}", highlight=False, soft_wrap=True)
+    return run
 
 
 def _require_own(last: Checkpoint, parts: Parts, method: Method) -> None:

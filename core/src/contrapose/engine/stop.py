@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from types import FrameType, TracebackType
+from types import TracebackType
 
+from contrapose.data.patience import Patience
 from contrapose.errors import ContraposeError
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(ContraposeError):
@@ -24,27 +22,14 @@ class Interrupted(ContraposeError):
         return 128 + self.signum
 
 
-class StopRequest:
-    """While entered, notes the first Ctrl-C or SIGTERM in ``signum`` instead of dying; the second one acts at once."""
-
-    def __init__(self) -> None:
-        self.signum: int | None = None
+class StopRequest(Patience):
+    """While entered, notes Ctrl-C or SIGTERM in ``signum`` instead of dying; a second one, a second later, acts at once."""
 
     def __enter__(self) -> StopRequest:
         # Python delivers signals to the main thread alone; elsewhere (a notebook's worker, a server) its owner handles them.
-        self.old = {}
         if threading.current_thread() is threading.main_thread():
-            self.old = {s: signal.signal(s, self._note) for s in SIGNALS}
+            self.hold()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
-        self._restore()
-
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        self.signum = signum
-        self._restore()
-
-    def _restore(self) -> None:
-        for s, handler in self.old.items():
-            signal.signal(s, handler)
-        self.old = {}
+        self.release()

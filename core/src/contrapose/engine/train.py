@@ -21,13 +21,15 @@ from contrapose.types import Batch, Rows
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .estimate import rehearse
+from .finite import require_finite_weights
 from .gradcache import backward_in_chunks, require_exact
 from .loggers import make_loggers
-from .logs import Metrics, Skipped
+from .logs import Metrics
 from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
 from .progress import ProgressLine
 from .randomness import reproducible, reseed
 from .schedule import lr_factor
+from .skipped import Skipped
 from .stop import Interrupted, StopRequest
 
 if TYPE_CHECKING:
@@ -121,7 +123,7 @@ def fit(
         quiet: show nothing.
 
     Raises:
-        ContraposeError: a loss is not finite.
+        ContraposeError: a loss, or a weight, is not finite.
         CheckpointError: a checkpoint can't be saved.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint is saved.
     """
@@ -152,8 +154,9 @@ def fit(
     metrics = Metrics(folder if main else None, step, accelerator, line.show, loggers)
     skipped = Skipped(folder / ("skipped.csv" if main else f"skipped.rank{rank}.csv"))
 
-    def save() -> None:
+    def save(batch: Batch) -> None:
         metrics.sync()
+        require_finite_weights(method, step, batch.sample)
         if main:
             parts = {"model": method.state_dict(), "optimizer": optimizer_tensors(optimizer, method)}
             checkpoint.save(folder / "checkpoints", parts, {**identity, "step": step}, train.keep)
@@ -184,7 +187,7 @@ def fit(
                     skipped.add(batch.skipped)
                     signum = _agreed(stop, step, accelerator)
                     if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
-                        save()
+                        save(batch)
                     if signum and step < steps:
                         message = (
                             f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}"
@@ -197,8 +200,6 @@ def fit(
         line.close()
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         method.eval()
-    if main and (summary := skipped.summary()):
-        console.print(summary, highlight=False, soft_wrap=True)
 
 
 def batch_line(train: TrainConfig, processes: int) -> str:

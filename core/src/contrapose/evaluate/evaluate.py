@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from contrapose.engine.checkpoint import latest
 from contrapose.errors import ConfigError, ContraposeError, DataError, PluginError
 from contrapose.evaluate.bootstrap import interval, resample
 from contrapose.evaluate.evaluation import Evaluation, Row
@@ -36,7 +37,7 @@ def evaluate(run: Run, split: str = "test", baseline: bool = True, seed: int = 0
         scores = _scores(name, evaluator, trained)
         base = {(s.metric, s.of): s for s in _scores(name, evaluator, untrained)} if untrained else {}
         rows += [row(name, score, base.get((score.metric, score.of)), seed, draws) for score in scores]
-    evaluation = Evaluation(rows, split, seed, draws, trained)
+    evaluation = Evaluation(rows, split, seed, draws, trained, latest(run.dir / "checkpoints"))
     evaluation.save(run.dir / "evaluation.json")
     return evaluation
 

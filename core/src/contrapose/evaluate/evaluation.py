@@ -53,13 +53,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every row of an evaluation, with what is needed to make it again, and the embeddings that it scored."""
+    """Every row of an evaluation, with what is needed to make it again, and the embeddings that it scored.
+
+    ``checkpoint`` names the folder of the weights; empty where there is none.
+    """
 
     rows: list[Row]
     split: str
     seed: int
     draws: int
     embedded: Embedded
+    checkpoint: str = ""
 
     def row(self, metric: str, of: str) -> Row:
         """The row of a metric and a modality or direction (``row("R@10", "a → b")``). Raises ``KeyError``."""
@@ -75,6 +79,7 @@ class Evaluation:
                 "split": self.split,
                 "seed": self.seed,
                 "draws": self.draws,
+                "checkpoint": self.checkpoint,
                 "sizes": self.embedded.sizes,
                 "rows": [asdict(row) for row in self.rows],
             }

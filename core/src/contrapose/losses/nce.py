@@ -95,10 +95,10 @@ class NCE(PairLoss):
         negatives = torch.where(some, negatives, 0.0)
         single = torch.where(acc["count"] > 0, acc["mean positive"], 0.0) - n.log()
         top = torch.maximum(negatives, single).detach()
-        corrected = ((negatives - top).exp() - self.prior * many * (single - top).exp()) / (1 - self.prior)
-        lowest = many * (-scale - top).exp() if isinstance(scale, Tensor) else many * (-top - scale).exp()
-        corrected = torch.where(some, torch.maximum(corrected, lowest), 0.0)
-        if self.denominator == "all":
-            corrected = corrected + (acc["positives"] - top).exp()
-        kept = ~(corrected <= 0)  # NaN is kept: a broken network must not pass for one without negatives
-        return torch.where(kept, top + torch.where(kept, corrected, 1.0).log(), -math.inf)
+        found = ((negatives - top).exp() - self.prior * many * (single - top).exp()) / (1 - self.prior)
+        above = found > torch.finfo(found.dtype).tiny
+        log_found = torch.where(above, torch.where(above, found, 1.0).log(), -math.inf)
+        # No less than if all negatives were as far away as unit vectors can be. A NaN stays, by way of top.
+        corrected = top + torch.maximum(log_found, safe.log() - scale - top)
+        corrected = torch.where(some, corrected, -math.inf)
+        return torch.logaddexp(corrected, acc["positives"]) if self.denominator == "all" else corrected

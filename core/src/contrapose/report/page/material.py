@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from contrapose.data.split import TRAIN
 from contrapose.engine import checkpoint
 from contrapose.engine.metrics import Metrics, read_metrics
+from contrapose.engine.skipped import Skip, read_skipped
 from contrapose.errors import ConfigError, ContraposeError, DataError, warn
 from contrapose.evaluate import Embedded, evaluate
 from contrapose.evaluate.evaluate import embedded
@@ -29,7 +29,7 @@ class Material:
 
     run: Run
     metrics: Metrics
-    skipped: list[tuple[str, str, str]]
+    skipped: list[Skip]
     state: dict[str, Any] = field(default_factory=dict)
     split: str = ""
     rows: list[Row] = field(default_factory=list)
@@ -96,17 +96,8 @@ def choose(splits: Mapping[str, Reader]) -> str:
     return "test" if "test" in others else others[0] if others else TRAIN
 
 
-def read_skipped(folder: Path) -> list[tuple[str, str, str]]:
-    """(sample, modality, reason) of what training couldn't read, over all of its processes."""
-    found: dict[tuple[str, str, str], None] = {}
-    for path in sorted(folder.glob("skipped*.csv")):
-        with open(path, newline="", encoding="utf-8") as file:
-            found |= dict.fromkeys((r["sample"], r["modality"], r["reason"]) for r in csv.DictReader(file))
-    return list(found)
-
-
 def read_evaluation(folder: Path) -> tuple[str | None, list[Row]]:
-    """The split of ``evaluation.json`` and its rows, none where it is older than a checkpoint."""
+    """The split of ``evaluation.json`` and its rows, none where they are of an earlier checkpoint than the last."""
     path = folder / "evaluation.json"
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
@@ -114,8 +105,8 @@ def read_evaluation(folder: Path) -> tuple[str | None, list[Row]]:
         split: str = tree["split"]
     except (OSError, ValueError, KeyError, TypeError):
         return None, []
-    newest = max((f.stat().st_mtime for f in folder.glob("checkpoints/step-*/state.json")), default=0.0)
-    return split, rows if path.stat().st_mtime >= newest else []
+    last = checkpoint.latest(folder / "checkpoints")
+    return split, rows if not last or tree.get("checkpoint") == last else []
 
 
 def _row(saved: dict[str, Any]) -> Row:
