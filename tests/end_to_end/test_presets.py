@@ -43,7 +43,7 @@ INSTEAD: dict[str, Any] = {
     "lightness_small": {"use": "text/transformer", "layers": 1, "width": 128, "heads": 2},
     "colour_small": "tabular/mlp",
 }
-TAPS = {"cpc", "densecl", "selfcon"}  # read a tap that rows of a table have not
+TAPS = {"cpc", "densecl", "dim", "selfcon"}  # read a tap that rows of a table have not
 PIXELS = {"pirl", "mixco"}  # cut a picture into pieces, or add two of them up
 
 
