@@ -85,8 +85,8 @@ def _percent(value: float) -> str:
 NOTE = (
     "No model is selected on the test split. The mean over a piece's own modality, though, was taken among several readings of the "
     "rooms after their test numbers had been seen: it and clouds alone were above in every seed, fused embeddings were not. The "
-    "config's cloud and picture parts were settled for the first demo after the test retrieval of five others had been seen; all that "
-    "was added since was chosen on a part of the train split."
+    "config's cloud and picture parts were settled for the first demo after the test retrieval of five others had been seen; all "
+    "that was added since was chosen on a part of the train split."
 )
 
 
