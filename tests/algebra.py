@@ -237,14 +237,19 @@ def _known(*banks: str) -> Callable[[Method], None]:
     return before
 
 
-def _banked(s: Step, query: str, of: str, bank: str, noise: str) -> Tensor:
-    """NCE of a table's rows with the entries of another's samples; both have all samples of the batch."""
+def _told(s: Step, of: str, query: str, bank: str, noise: str) -> tuple[Tensor, Tensor]:
+    """The entries of another table's samples, own (n, D) and drawn (n, 5, D); both tables have all samples of the batch."""
     stored, seen, new = s.source(bank), s.source(bank, "seen"), s.tables[of].meta["sample"].sort().values
     samples = torch.cat([seen.nonzero().flatten(), new]).unique()
     pool = direction(samples, 4, 0, ident(bank))
     pool[: int(seen.sum())] = stored[seen]
     own = torch.stack([pool[samples == n][0] for n in s.tables[query].meta["sample"]])
-    drawn = pool[(_draws(s, query, noise, 5) * len(pool)).long()]
+    return own, pool[(_draws(s, query, noise, 5) * len(pool)).long()]
+
+
+def _banked(s: Step, query: str, of: str, bank: str, noise: str) -> Tensor:
+    """NCE of a table's rows with the entries of another's samples."""
+    own, drawn = _told(s, of, query, bank, noise)
     partition = float(hyp0f1(4 / 2, (0.5 / 0.07) ** 2))
     return ref.nce_binary(s.z(query), own, drawn, 1000 * partition, 1000)
 
@@ -488,6 +493,15 @@ CASES: dict[str, Case] = {
         lambda s: (
             _banked(s, "text", "video", "video_bank", "text_video_noise")
             + _banked(s, "video", "text", "text_bank", "video_text_noise")
+        ),
+        before=_known("text_bank"),
+    ),
+    "cmc-bank-softmax": Case(
+        lambda: _pair("cmc-bank", modalities=["text", "video"], negatives=5, out=4, softmax=True),
+        ("text/0", "video/0"),
+        lambda s: sum(
+            ref.nce_softmax(s.z(a), *_told(s, b, a, f"{b}_bank", f"{a}_{b}_noise"))
+            for a, b in (("text", "video"), ("video", "text"))
         ),
         before=_known("text_bank"),
     ),

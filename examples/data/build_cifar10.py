@@ -78,7 +78,8 @@ def main() -> None:
     """Build the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=int, default=50_000, help="the first so many training pictures")
-    parser.add_argument("--test", type=int, default=10_000, help="the first so many test pictures")
+    parser.add_argument("--test", type=int, default=10_000, help="so many test pictures")
+    parser.add_argument("--after", type=int, default=0, help="leave out so many test pictures before them")
     parser.add_argument(
         "--validate",
         action="store_true",
@@ -96,7 +97,8 @@ def main() -> None:
             labels, test_labels = all_labels[: args.train], all_labels[args.train :]
         else:
             train, labels = read(batches, source / "train_lables.json", args.train)
-            test, test_labels = read([source / "test_batch.png"], source / "test_lables.json", args.test)
+            seen, seen_labels = read([source / "test_batch.png"], source / "test_lables.json", args.after + args.test)
+            test, test_labels = seen[args.after :], seen_labels[args.after :]
     rows = [row(p, y, "train") for p, y in zip(train, labels, strict=True)]
     rows += [row(p, y, "test") for p, y in zip(test, test_labels, strict=True)]
     third = len(train) // 3  # as many panned windows as training pictures

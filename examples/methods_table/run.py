@@ -156,7 +156,7 @@ def main() -> None:
     data = Path(said["base"]["data"])
     if not data.exists():
         build = HERE.parent / "data/build_cifar10.py"
-        subprocess.run([sys.executable, build, "--train", "4000", "--test", "2000", "-o", data], check=True)
+        subprocess.run([sys.executable, build, *said["pictures"], "-o", data], check=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     waiting = [n for n in names if missing(n, args.seeds, said)]
     with ThreadPoolExecutor(args.jobs) as pool:

@@ -24,7 +24,7 @@ from .contrastive import (
 from .crossmodal import clip, crosspoint, gram, gram_volume, siglip, symile, symile_anchor
 from .graphs import both_ways, cmc, parts_nce, simcl, symile_rows, tcl
 from .margins import margin_contrastive, mmcl, mmcl_weights, n_pair, triplet_semihard
-from .mining import bank_update, fnc, ft, mined, nce_binary, ncl, ncl_mixes
+from .mining import bank_update, fnc, ft, mined, nce_binary, nce_softmax, ncl, ncl_mixes
 from .momentum import (
     byol,
     coclr,
@@ -85,6 +85,7 @@ __all__ = [
     "moco",
     "n_pair",
     "nce_binary",
+    "nce_softmax",
     "ncl",
     "ncl_mixes",
     "nt_xent",

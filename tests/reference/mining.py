@@ -30,6 +30,12 @@ def nce_binary(q: Tensor, own: Tensor, drawn: Tensor, z: float, samples: int, ta
     return total / len(q)
 
 
+def nce_softmax(q: Tensor, own: Tensor, drawn: Tensor, tau: float = 0.07) -> Tensor:
+    """The same as a choice among m + 1 (CMC's NCEAverage with use_softmax and NCESoftmaxLoss)."""
+    logits = torch.einsum("bd,bkd->bk", unit(q), torch.cat([own[:, None], drawn], 1).detach()) / tau
+    return cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
+
+
 def bank_update(entries: Tensor, embeddings: Tensor, momentum: float = 0.5) -> Tensor:
     """The entries (B, D) after the step: unit(momentum * entry + (1 - momentum) * unit(embedding))."""
     return unit(momentum * entries + (1 - momentum) * unit(embeddings.detach()))

@@ -58,10 +58,12 @@ def cmc_bank(
     tau: float = 0.07,
     momentum: float = 0.5,
     out: int = 128,
+    softmax: bool = False,
 ) -> Data:
     """Each modality tells the others' entries in their banks from noise (CMC, Tian et al. 2020).
 
-    Both directions of each pair are summed, as in the authors' code, and so are the pairs.
+    Both directions of each pair are summed, as in the authors' code, and so are the pairs. The loss is that of ``npid``, or the
+    cross-entropy over a sample's own entry and those drawn.
 
     Args:
         modalities: at least two; by default all of the data's.
@@ -70,11 +72,13 @@ def cmc_bank(
         tau: temperature.
         momentum: share of the old entry when it moves.
         out: width of the shared space.
+        softmax: cross-entropy in place of NCE, as under ``--softmax`` of the authors' code. It needs no constant, and learns sooner.
     """
     if len(set(modalities)) < 2:
         raise ConfigError(f"expected at least two modalities, got {', '.join(modalities)}", ("modalities",))
     pairs = [p for p in combinations(modalities, 2) if graph == "full" or modalities[0] in p]
     bias = noise_bias(negatives, out, tau)
+    loss = {"loss": "nce", "bias": None} if softmax else {}
     both = [edge for a, b in pairs for edge in ((a, b), (b, a))]
     return {
         "branches": {m: {"views": f"{m}/*", "projector": {"use": "linear", "out": out}} for m in modalities},
@@ -82,7 +86,7 @@ def cmc_bank(
             **{f"{m}_bank": {"use": "bank", "of": m, "momentum": momentum} for m in modalities},
             **{f"{a}_{b}_noise": _noise(a, negatives, f"{b}_bank") for a, b in both},
         },
-        "terms": {f"{a} to {b}": _told(a, f"{b}_bank", f"{a}_{b}_noise", bias, tau) for a, b in both},
+        "terms": {f"{a} to {b}": _told(a, f"{b}_bank", f"{a}_{b}_noise", bias, tau) | loss for a, b in both},
     }
 
 
