@@ -16,8 +16,9 @@ from contrapose.losses.rectangles import Rectangle
 BLOCK = 64
 """Side of the tiles on the chip."""
 
-DEPTH, CHUNK = 64, 256
-"""Columns of the tables that a product takes at a time, and that one program has the gradient of: a chip's registers are few."""
+DEPTH, CHUNK, WARPS = 32, 256, 8
+"""Columns of the tables that a product takes at a time and that a program has the gradient of, and its warps: by what spills no
+register, or few, on sm_90; none of it was timed."""
 
 PRECISION = {"highest": "ieee", "high": "tf32x3", "medium": "tf32"}
 """What ``torch.set_float32_matmul_precision`` means for products of fp32."""
@@ -32,7 +33,9 @@ def kernels_on(device: torch.device) -> ModuleType:
             "loss.engine: triton needs the package triton, which comes with torch for CUDA; engine: tiled needs nothing"
         ) from None
     if device.type != "cuda" and not kernels.INTERPRETED:
-        raise ConfigError(f"loss.engine: triton needs a CUDA device, and this is {device.type}; engine: tiled works here")
+        raise ConfigError(
+            f"loss.engine: triton needs a CUDA device, and this is {device.type}; engine: tiled works here"
+        )
     return kernels
 
 
@@ -138,12 +141,13 @@ def _launch(
     half = way.x.dtype == torch.bfloat16 and not kernels.INTERPRETED  # which takes bf16 for integers
     scale = torch.as_tensor(way.scale, dtype=torch.float32, device=way.x.device).detach()
     sizes = len(way.x), len(way.y), way.x.shape[1]
-    getattr(kernels, kernel)[grid](
-        way.x, way.y, scale, rows, columns, starts, *out, *sizes, **(flags or {}),
-        ROWS=BLOCK, COLUMNS=BLOCK, DEPTH=min(DEPTH, _power(sizes[2])),
-        OPERAND=kernels.tl.bfloat16 if half else kernels.tl.float32,
-        PRECISION=PRECISION[torch.get_float32_matmul_precision()],
-    )  # fmt: skip
+    with torch.cuda.device_of(way.x):
+        getattr(kernels, kernel)[grid](
+            way.x, way.y, scale, rows, columns, starts, *out, *sizes, **(flags or {}),
+            ROWS=BLOCK, COLUMNS=BLOCK, DEPTH=min(DEPTH, _power(sizes[2])),
+            OPERAND=kernels.tl.bfloat16 if half else kernels.tl.float32,
+            PRECISION=PRECISION[torch.get_float32_matmul_precision()], num_warps=WARPS,
+        )  # fmt: skip
 
 
 def _power(size: int) -> int:

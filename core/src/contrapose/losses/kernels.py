@@ -17,7 +17,9 @@ def _logits(
     for start in range(0, d, DEPTH):
         depth = start + tl.arange(0, DEPTH)
         a = tl.load(x + rows[:, None] * d + depth[None, :], mask=(rows < n)[:, None] & (depth < d)[None, :], other=0.0)
-        b = tl.load(y + columns[None, :] * d + depth[:, None], mask=(columns < m)[None, :] & (depth < d)[:, None], other=0.0)
+        b = tl.load(
+            y + columns[None, :] * d + depth[:, None], mask=(columns < m)[None, :] & (depth < d)[:, None], other=0.0
+        )
         s = tl.dot(a.to(OPERAND), b.to(OPERAND), s, input_precision=PRECISION)
     s = tl.where((rows < n)[:, None] & (columns < m)[None, :], s * scale, -float("inf"))
     column = tl.load(out_columns + at, mask=at < end, other=m + COLUMNS)
@@ -89,7 +91,9 @@ def pulled(
         inside = (columns < m)[:, None] & (part < d)[None, :]
         keys = tl.load(y + columns[:, None] * d + part[None, :], mask=inside, other=0.0)
         total = tl.dot(each.to(OPERAND), keys.to(OPERAND), total, input_precision=PRECISION)
-    tl.store(gradient + rows[:, None] * d + part[None, :], total * factor, mask=(rows < n)[:, None] & (part < d)[None, :])
+    tl.store(
+        gradient + rows[:, None] * d + part[None, :], total * factor, mask=(rows < n)[:, None] & (part < d)[None, :]
+    )
 
 
 INTERPRETED = not isinstance(log_sums, triton.JITFunction)
