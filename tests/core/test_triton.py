@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 import torch
-from tests.benchmarks import clip_cpu, multi_positive_cpu, ntxent_cpu
+from tests.algebra import CASES, gradients, prepare
+from tests.benchmarks import clip_cpu, moco_queue, multi_positive_cpu, ntxent_cpu
 from tests.benchmarks.embeddings import loss_of
+from tests.benchmarks.harness import LossOf
 from tests.core.test_losses import LOSSES
 from tests.core.test_tiled import setting, table
 from torch import Tensor
 from torch.nn import functional as F
 
 from contrapose import losses
+from contrapose.engine.gradcache import backward_in_chunks
 from contrapose.errors import ConfigError
 from contrapose.losses import engine, tiled
 from contrapose.losses.engine import DENSE, Engine, pair_loss
@@ -162,6 +165,7 @@ def test_each_anchor_has_its_own_maximum(scale: float) -> None:
     torch.testing.assert_close(grad.double(), exact, rtol=0, atol=2 * 2**-23 * scale * float(exact.abs().max()))
 
 
+@pytest.mark.filterwarnings("ignore:All-NaN")
 def test_an_anchor_without_pairs_and_one_with_nan() -> None:
     x = torch.ones(3, 5)
     x[2, 1] = torch.nan
@@ -174,18 +178,45 @@ def test_an_anchor_without_pairs_and_one_with_nan() -> None:
     assert grad[2].isnan().all()
 
 
-@pytest.mark.parametrize("module", [ntxent_cpu, clip_cpu, multi_positive_cpu])
-def test_whole_methods_give_their_papers_formula(module: Any) -> None:
-    views = ["a/0", "b/0"] if module is clip_cpu else ["a/0", "a/1"]
-    meta = {"label": (torch.arange(40) % 10).to(DEVICE)} if module is multi_positive_cpu else {}
+def formula(name: str) -> tuple[LossOf, LossOf]:
+    """A benchmark's method with Triton's engine, and its paper's formula."""
+    if name == "moco":
+        queue = torch.randn(150, 24, generator=torch.Generator().manual_seed(2)).to(DEVICE)
+        ours = loss_of(moco_queue.METHOD, ["a/0", "b/0", "c/0"], 24, Engine("triton"))
+        return lambda inputs: ours([*inputs, queue]), moco_queue.reference(queue.cpu())
+    module = {"simclr": ntxent_cpu, "clip": clip_cpu, "supcon": multi_positive_cpu}[name]
+    views = ["a/0", "b/0"] if name == "clip" else ["a/0", "a/1"]
+    meta = {"label": (torch.arange(40) % 10).to(DEVICE)} if name == "supcon" else {}
+    return loss_of(module.METHOD, views, 24, Engine("triton"), meta), module.reference
+
+
+@pytest.mark.parametrize("name", ["simclr", "clip", "moco", "supcon"])
+def test_whole_methods_give_their_papers_formula(name: str) -> None:
+    ours, reference = formula(name)
     g = torch.Generator().manual_seed(1)
-    inputs = [torch.randn(40, 24, generator=g, requires_grad=True) for _ in views]
-    loss = loss_of(module.METHOD, views, 24, Engine("triton"), meta)([x.to(DEVICE) for x in inputs])
+    inputs = [torch.randn(40, 24, generator=g, requires_grad=True) for _ in range(2)]
     exact = [x.detach().double().requires_grad_() for x in inputs]
-    wanted = module.reference(exact)
+    loss, wanted = ours([x.to(DEVICE) for x in inputs]), reference(exact)
     pairs = zip(torch.autograd.grad(loss, inputs), torch.autograd.grad(wanted, exact), strict=True)
     for got, grad in [(loss.cpu(), wanted), *pairs]:
         torch.testing.assert_close(got.double(), grad, rtol=0, atol=1e-5 * float(grad.detach().abs().max()))
+
+
+@pytest.mark.parametrize("name", ["clip", "moco-v2", "cmc"])
+def test_in_chunks_too(name: str) -> None:
+    """With what a method learns beside its encoders, a temperature for one."""
+    direct, data = prepare(CASES[name])
+    wanted = gradients(direct, direct.loss(data).loss)
+    cached, _ = prepare(CASES[name])
+    cached.float().engine = Engine("triton")
+    for view in data.views.values():
+        view.data = view.data.float()
+    backward_in_chunks(cached.to(DEVICE), data.to(DEVICE), 3)
+    largest = max(float(g.abs().max()) for g in wanted.values())
+    made = {parameter: p.grad for parameter, p in cached.named_parameters() if p.grad is not None}
+    assert made.keys() == {parameter for parameter, g in wanted.items() if g.abs().max() > 0}
+    for parameter, grad in made.items():
+        torch.testing.assert_close(grad.double().cpu(), wanted[parameter], rtol=0, atol=5e-5 * largest)
 
 
 # -- what it says -------------------------------------------------------------------------------------------------------
