@@ -11,6 +11,7 @@ DAYS = 3
 # Before torch is imported anywhere. The tests' tensors are small, and those with two processes would fight for two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels on the CPU; Triton reads it once, as it is imported
 os.environ.pop("CONTRAPOSE_PLUGINS_ALLOW", None)
 os.environ.pop("CONTRAPOSE_PLUGINS_DENY", None)
 

@@ -80,5 +80,11 @@ def compare(
     )
 
 
+def engines(bench: Bench, side: int) -> tuple[Engine, ...]:
+    """What a run takes by itself, and Triton's on a GPU; all that there are, in tiles of ``side``, to see that they run."""
+    fused = (Engine("triton"),) if bench.device.type == "cuda" else ()
+    return bench.pick((Engine(),), (Engine("tiled", side), Engine("dense"))) + fused
+
+
 def _way(engine: Engine) -> str:
-    return "dense" if engine.name == "dense" else f"tiles of {engine.tile}"
+    return engine.name if engine.tile is None else f"tiles of {engine.tile}"

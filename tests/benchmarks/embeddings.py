@@ -34,14 +34,17 @@ def loss_of(
     engine: Engine = AUTO,
     meta: Mapping[str, Tensor] | None = None,
 ) -> LossOf:
-    """The loss of embeddings (B, D), one tensor a view, by a method given as data; ``meta`` columns (B,) of the samples."""
+    """The loss of embeddings (B, D), one tensor a view, by a method given as data; ``meta`` columns (B,) of the samples.
+
+    A view may have fewer rows than others: they are those of the first samples.
+    """
     modalities = sorted({v.partition("/")[0] for v in views})
     built = Method.from_data(method, {m: Handover(m, dim) for m in modalities})
     built.engine = engine
 
     def loss(inputs: Sequence[Tensor]) -> Tensor:
-        rows = torch.arange(len(inputs[0]), device=inputs[0].device)
-        seen = {v: ViewBatch(z, v.partition("/")[0], rows) for v, z in zip(views, inputs, strict=True)}
+        rows = torch.arange(max(len(z) for z in inputs), device=inputs[0].device)
+        seen = {v: ViewBatch(z, v.partition("/")[0], rows[: len(z)]) for v, z in zip(views, inputs, strict=True)}
         return built.loss(Batch(rows, seen, dict(meta or {}))).loss
 
     return loss

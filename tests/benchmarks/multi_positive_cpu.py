@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrapose.losses.engine import Engine
 from tests.benchmarks.bench import Bench, peer
-from tests.benchmarks.compare import compare
+from tests.benchmarks.compare import compare, engines
 from tests.benchmarks.embeddings import loss_of
 from tests.benchmarks.table import Row
 
@@ -56,10 +55,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         bench,
         name="multi_positive_cpu",
         workload=f"SupCon, forward and backward, {count} samples x 2, D={dim}, {CLASSES} classes, fp32",
-        ours={
-            e: loss_of(METHOD, ["a/0", "a/1"], dim, e, {"label": labels})
-            for e in bench.pick((Engine(),), (Engine("tiled", 48), Engine("dense")))
-        },
+        ours={e: loss_of(METHOD, ["a/0", "a/1"], dim, e, {"label": labels}) for e in engines(bench, 48)},
         reference=reference,
         peer=None if theirs is None else lambda inputs: theirs(torch.cat(list(inputs)), labels.repeat(2)),
         peer_package="pytorch-metric-learning",

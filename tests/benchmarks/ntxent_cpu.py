@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrapose.losses.engine import Engine
 from tests.benchmarks.bench import Bench, peer
-from tests.benchmarks.compare import compare
+from tests.benchmarks.compare import compare, engines
 from tests.benchmarks.embeddings import loss_of
 from tests.benchmarks.table import Row
 
@@ -52,10 +51,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         bench,
         name="ntxent_65k" if cuda else "ntxent_cpu",
         workload=f"NT-Xent, forward and backward, {pairs} pairs, D={dim}, fp32",
-        ours={
-            e: loss_of(METHOD, ["a/0", "a/1"], dim, e)
-            for e in bench.pick((Engine(),), (Engine("tiled", 96), Engine("dense")))
-        },
+        ours={e: loss_of(METHOD, ["a/0", "a/1"], dim, e) for e in engines(bench, 96)},
         reference=reference,
         peer=None if theirs is None else lambda inputs: theirs(*inputs),
         peer_package="lightly",

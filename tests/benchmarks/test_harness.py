@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.benchmarks import clip_cpu, framework_tax, multi_positive_cpu, ntxent_cpu, run, siglip_mem, table
+from tests.benchmarks import (
+    clip_cpu,
+    clip_max_b,
+    framework_tax,
+    moco_queue,
+    multi_positive_cpu,
+    ntxent_cpu,
+    run,
+    siglip_mem,
+    table,
+)
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.floors import Ceilings, measure_ceilings
 from tests.benchmarks.harness import GateError, alternate, exact, extra_peak, gate, median_ratio
@@ -78,7 +88,7 @@ def test_ceilings_are_plausible():
     assert found.exp > 1e6
 
 
-@pytest.mark.parametrize("module", [ntxent_cpu, clip_cpu, siglip_mem, multi_positive_cpu])
+@pytest.mark.parametrize("module", [ntxent_cpu, clip_cpu, siglip_mem, multi_positive_cpu, moco_queue, clip_max_b])
 def test_a_loss_row_is_measured_gated_and_recorded(module, tmp_path: Path):
     rows = list(module.measure(Bench(torch.device("cpu"), CEILINGS, quick=True)))
     assert len(rows) == 1

@@ -125,8 +125,9 @@ def test_a_config_says_how_pairs_are_visited(project: Path) -> None:
     assert Parts(Config.load(project, ["loss.engine=tiled", "loss.tile=64"])).make_method().engine == Engine(
         "tiled", 64
     )
-    with pytest.raises(ConfigError, match="expected one of 'auto', 'dense', 'tiled'"):
-        Config.load(project, ["loss.engine=triton"]).run  # noqa: B018
+    assert Parts(Config.load(project, ["loss.engine=triton"])).make_method().engine == Engine("triton")
+    with pytest.raises(ConfigError, match="expected one of 'auto', 'dense', 'tiled', 'triton'"):
+        Config.load(project, ["loss.engine=flash"]).run  # noqa: B018
 
 
 def test_a_rehearsal_leaves_no_trace(project: Path, tmp_path: Path) -> None:

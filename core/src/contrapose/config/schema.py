@@ -90,9 +90,12 @@ class EvaluateConfig(Section):
 
 
 class LossConfig(Section):
-    """How losses visit pairs: ``dense`` all at once, ``tiled`` in squares of side ``tile``, ``auto`` by how many there are."""
+    """How losses visit pairs: ``dense`` all at once, ``tiled`` in squares of side ``tile``, ``auto`` by how many there are.
 
-    engine: Literal["auto", "dense", "tiled"] = "auto"
+    ``triton`` is ``tiled`` with fused kernels on a CUDA device, for the NCE family; ``auto`` doesn't take it.
+    """
+
+    engine: Literal["auto", "dense", "tiled", "triton"] = "auto"
     tile: Count | None = None
 
 

@@ -22,11 +22,14 @@ class Engine:
 
     Args:
         name: ``dense`` keeps matrices of all pairs; ``tiled`` makes each tile when it is needed, twice, and holds at most 4 times
-            the tables, 16 numbers a row and 32 tiles; ``auto`` takes tiles where there are more than a million pairs.
-        tile: side of the tiles; by default 512 on a CPU, whose cache should hold one, and 4096 on a GPU.
+            the tables, 16 numbers a row and 32 tiles; ``auto`` takes tiles where there are more than a million pairs. ``triton``
+            is ``tiled`` with the log-sums of the NCE family by fused kernels on a CUDA device, and raises ``ConfigError`` for
+            what these can't do. Its speed was never measured, so ``auto`` doesn't take it.
+        tile: side of the tiles; by default 512 on a CPU, whose cache should hold one, and 4096 on a GPU. With ``triton``, so
+            many pairs at a time (its square, over the width of the tables) are visited singly.
     """
 
-    name: Literal["auto", "dense", "tiled"] = "auto"
+    name: Literal["auto", "dense", "tiled", "triton"] = "auto"
     tile: int | None = None
 
     def side(self, blocks: Sequence[Block]) -> int | None:
@@ -49,7 +52,7 @@ def pair_loss(
     if side is None:
         row = _dense(blocks, plan, loss, seen)
     else:
-        row = _tiled(blocks, plan, loss, seen, side)
+        row = _tiled(blocks, plan, loss, seen, side, engine.name == "triton")
     if not seen:
         nothing = blocks[0].tables[0].new_zeros(len(blocks[0]))
         return nothing, nothing
@@ -76,11 +79,13 @@ def _dense(blocks: Sequence[Block], plan: Plan, loss: PairLoss, seen: dict[str, 
     return row
 
 
-def _tiled(blocks: Sequence[Block], plan: Plan, loss: PairLoss, seen: dict[str, Tensor], side: int) -> Tensor | None:
+def _tiled(
+    blocks: Sequence[Block], plan: Plan, loss: PairLoss, seen: dict[str, Tensor], side: int, fused: bool
+) -> Tensor | None:
     """The same in tiles."""
     if not len(blocks[0]) or not any(b.width for b in blocks):
         return None
-    tiled = Tiled(blocks, plan, loss, side)
+    tiled = Tiled(blocks, plan, loss, side, fused)
     row, attract = tiled.own()
     for n in range(loss.passes):
         seen.update(tiled.reduce(dict(seen) if n else None, attract))

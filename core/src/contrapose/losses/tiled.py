@@ -8,6 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from contrapose.errors import ConfigError
+from contrapose.losses.fused import FusedLogSum, kernels_on
 from contrapose.losses.groups import Total, group_totals, within_groups
 from contrapose.losses.logsum import LogSum
 from contrapose.losses.pair import Block, Listing, PairLoss, Plan
@@ -25,12 +27,15 @@ class Tiled:
 
     Where the plan lists the pairs that differ, tiles are filled from the list; and where the loss asks of all others nothing but
     log-sums of their logits, as NCE does, these come from a kernel (`logsum.py`), and the listed pairs are visited one by one.
+    With ``fused`` the kernel is Triton's (`fused.py`), and whatever would need tiles beside it raises ``ConfigError``.
     """
 
-    def __init__(self, blocks: Sequence[Block], plan: Plan, loss: PairLoss, side: int) -> None:
-        self.blocks, self.plan, self.loss, self.side = blocks, plan, loss, side
+    def __init__(self, blocks: Sequence[Block], plan: Plan, loss: PairLoss, side: int, fused: bool = False) -> None:
+        self.blocks, self.plan, self.loss, self.side, self.fused = blocks, plan, loss, side, fused
         self.count = len(blocks[0])
         self.lists = [plan.listed(b) if isinstance(plan, Listing) else None for b in range(len(blocks))]
+        if fused:
+            kernels_on(blocks[0].tables[0].device)
 
     def own(self) -> tuple[Tensor | None, Tensor | None]:
         """The anchors' weights (Q,) in the mean, and of their positive part: what the plan says of them without any key."""
@@ -40,12 +45,15 @@ class Tiled:
     def reduce(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> dict[str, Tensor]:
         """One pass: the reductions (Q,) by name."""
         kinds = self._kinds(seen, attract)
-        if kinds is None:
+        if isinstance(kinds, str):
+            if self.fused:
+                raise ConfigError(f"loss.engine: triton can't do {kinds}; engine: tiled can")
             return Visits(self.blocks, self.loss, self._tiles, seen, attract).reduce()
         lists = [listed for listed in self.lists if listed is not None]
-        kernel = None
+        kernel: LogSum | FusedLogSum | None = None
         if any(kind == "logit" for _, kind in kinds.values()):
-            kernel = LogSum(rectangles(self.blocks, lists), self.count, self.side)
+            parts = rectangles(self.blocks, lists)
+            kernel = FusedLogSum(parts, self.count) if self.fused else LogSum(parts, self.count, self.side)
         rest = Rest(kinds, _unlisted(lists, self.blocks[0].tables[0], self.count), kernel)
         found = Visits(self.blocks, self.loss, partial(self._listed, lists), seen, attract, rest).reduce()
         if any(kind.startswith("group") for _, kind in kinds.values()):
@@ -59,19 +67,19 @@ class Tiled:
                 found[name] = found[name] + unlisted.get(kind, 0.0)
         return found
 
-    def _kinds(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Kinds | None:
-        """What the unlisted pairs add, or None where that is more than sums of logits and of their exponentials."""
-        plain = all(
-            b.similarity is dot and not b.keys.private and b.keys.tau is None and b.keys.bias is None and b.bias is None
-            for b in self.blocks
-        )
-        if not plain or None in self.lists:
-            return None
+    def _kinds(self, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Kinds | str:
+        """What the unlisted pairs add, or a word for what makes that more than sums of logits and of their exponentials."""
+        if beyond := self._beyond_products():
+            return beyond
+        lists = [listed for listed in self.lists if listed is not None]
+        if len(lists) < len(self.lists):
+            return "a relation whose pairs don't follow from few equal values"
         states = {(0.0, 0.0)}  # of pairs that are left out altogether
-        for r in (r for listed in self.lists if listed is not None for r in listed.regions):
+        for r in (r for listed in lists for r in listed.regions):
             states |= {(pos, den) for pos in (0.0, r.pos) for den in (r.den, r.den if r.without is None else 0.0)}
         if not states <= {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}:
-            return None
+            return "pairs in bulk whose weight isn't 1"
+        loss = f"the loss {type(self.loss).__name__}, which asks more of pairs than log-sums"
         asked = {state: self._asked(*state, seen, attract) for state in states}
         found: Kinds = {}
         for name, (how, _) in {name: kind for state in asked.values() for name, kind in state.items()}.items():
@@ -79,11 +87,26 @@ class Tiled:
             usual = kinds.get((0.0, 1.0), "nothing")
             group = {k for (pos, den), k in kinds.items() if pos and k != (usual if den else "nothing")}
             if kinds[0.0, 0.0] != "nothing" or usual == "other" or (how, usual) == ("sum", "logit"):
-                return None
+                return loss
             if group and (len(group) > 1 or usual != "nothing" or how != "sum" or not group <= {"one", "logit"}):
-                return None
+                return loss
             found[name] = how, f"group's {group.pop()}" if group else usual
         return found
+
+    def _beyond_products(self) -> str | None:
+        """What makes the logits more than scaled products, if anything does."""
+        for b in self.blocks:
+            if b.similarity is not dot:
+                return f"the similarity {getattr(b.similarity, '__name__', type(b.similarity).__name__)}"
+            if b.keys.private:
+                return "keys that each anchor has of its own"
+            if b.keys.tau is not None or b.keys.bias is not None:
+                return "keys with temperatures or biases of their own"
+            if b.bias is not None:
+                return "a bias"
+            if self.fused and torch.float64 in (b.keys.z.dtype, *(t.dtype for t in b.tables)):
+                return "tables in float64"
+        return None
 
     def _asked(self, pos: float, den: float, seen: dict[str, Tensor] | None, attract: Tensor | None) -> Kinds:
         """What a pair of these weights adds to each part, asked at all sorts of logits."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from contrapose.losses.fused import FusedLogSum
 from contrapose.losses.logsum import LogSum
 from contrapose.losses.pair import LOWEST, Block, PairLoss, Part, Sum, reduce_part, result_of
 from contrapose.types import Pairs
@@ -42,7 +43,7 @@ class Rest:
 
     kinds: Kinds
     count: Tensor
-    kernel: LogSum | None
+    kernel: LogSum | FusedLogSum | None
 
     def add(self, results: dict[str, Tensor]) -> dict[str, Tensor]:
         """The results of all pairs from those of the visited."""
