@@ -72,7 +72,7 @@ def cmc_bank(
         tau: temperature.
         momentum: share of the old entry when it moves.
         out: width of the shared space.
-        softmax: cross-entropy in place of NCE, as under ``--softmax`` of the authors' code. It needs no constant, and learns sooner.
+        softmax: cross-entropy in place of NCE, as under ``--softmax`` of the authors' code. It learns sooner.
     """
     if len(set(modalities)) < 2:
         raise ConfigError(f"expected at least two modalities, got {', '.join(modalities)}", ("modalities",))
