@@ -94,12 +94,12 @@ def test_the_first_config_is_the_examples() -> None:
 
 def test_the_figures_are_those_that_the_demo_wrote() -> None:
     sys.path.insert(0, str(ROOT / "examples"))
-    from figures import BETWEEN, FIGURES, render
+    from figures import BETWEEN, FIGURES, FOLDS, render
 
-    found = json.loads(FIGURES.read_text())
+    found, folds = (json.loads(file.read_text()) for file in (FIGURES, FOLDS))
     shown = BETWEEN.search(TEXT)
     assert shown
-    assert shown.group(0) == f"<!-- figures -->\n{render(found)}<!-- /figures -->"
+    assert shown.group(0) == f"<!-- figures -->\n{render(found, folds)}<!-- /figures -->"
     assert found["command"] == "python examples/demo.py --seeds 0 1 2 --write"
     config = parsed((ROOT / "examples/furniture.yaml").read_text())
     assert found["pairs"] == [p["pair"] if isinstance(p, dict) else p for p in config["method"]["pairs"]]
@@ -107,8 +107,11 @@ def test_the_figures_are_those_that_the_demo_wrote() -> None:
     knn = {row["of"]: row for row in found["figures"] if row["metric"] == "kNN"}
     rooms = [knn[row["of"]] for row in recalls]
     assert len(recalls) == 4 * 3
-    # By a piece's own modality in the shared space, over the four, and by clouds and pictures alone: above untrained in every seed.
+    # By a piece's own modality in the shared space, over the four: above untrained in every seed, here and on other pieces.
     assert knn["each → itself"]["lowest lower bound of the gain"] > 0
+    each = next(row for row in folds["readings"] if row["of"] == "each → itself")
+    assert (folds["folds"], folds["seeds"], each["pieces"]) == (3, [0, 1, 2], 615)
+    assert min(low for low, _ in [each["gain"], *each["gain by seed"]]) > 0
     for row in recalls + rooms:
         assert row["mean"] > max(row["chance"], row["untrained"]), row["of"]
     together = {frozenset(pair) for pair in found["pairs"]}
