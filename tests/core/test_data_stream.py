@@ -77,7 +77,8 @@ def ids(reader, batches, **options):
 
 def test_a_stream_gives_what_positions_give_and_says_that_it_has_none(shards):
     stream = opened(shards / "part-{0..4}.tar")
-    assert isinstance(stream, StreamReader) and isinstance(stream, Reader)
+    assert isinstance(stream, StreamReader)
+    assert isinstance(stream, Reader)
     by_position = open_reader(
         str(shards / "part-{0..4}.tar"), MODALITIES, {"pulse": None, "note": None}, {"time": "t", "class": "cls"}
     )
@@ -92,7 +93,8 @@ def test_a_stream_gives_what_positions_give_and_says_that_it_has_none(shards):
     assert one == other
     found = list(stream)
     assert [s.id for s in found] == IDS
-    assert len({s.meta["label"] for s in found}) == 3 and found[0].meta["label"] == found[3].meta["label"] > 1 << 32
+    assert len({s.meta["label"] for s in found}) == 3
+    assert found[0].meta["label"] == found[3].meta["label"] > 1 << 32
     assert {n: d.kind for n, d in stream.meta.items()} == {"label": "i", "time": "f", "class": "i"}
     assert [set(c) for c in itertools.islice(stream.cells("note"), 2)] == [{"note"}, {"note"}]
     for ask in (lambda: len(stream), lambda: stream[0]):
@@ -110,7 +112,7 @@ def test_a_pass_gives_each_sample_once_whoever_reads_it(shards, world, workers):
     reader = opened(shards / "part-*.tar")
     seen = []
     for rank in range(world):
-        loader = loaded(reader, world, steps=2 * TOTAL, rank=rank, world=world, workers=workers)
+        loader = loaded(reader, world, steps=2 * TOTAL * max(1, workers), rank=rank, world=world, workers=workers)
         laps = [[] for _ in range(max(1, workers))]
         for k, batch in enumerate(loader):
             own = laps[k % len(laps)]
@@ -136,7 +138,6 @@ def test_the_order_is_a_function_of_the_seed_and_the_views_of_seed_pass_and_samp
     for workers in (0, 2):  # the first pass alone: 42 samples
         for batch in loaded(reader, 1, steps=2 * TOTAL, workers=workers):
             views.setdefault(int(batch.sample), []).append(batch.views["pulse/0"].data.tolist())
-    assert all(again[0] in views_of[:1] or again for views_of in views.values() for again in [views_of])
     plain = Drawn()
     for sample in reader:
         made = [v.data.tolist() for v in plain(sample, 0)[0] if v.name == "pulse/0"]
@@ -179,7 +180,7 @@ def test_on_other_processes_a_new_pass_begins_and_says_so(shards):
     for options in [{"workers": 2}, {"rank": 0, "world": 2}]:
         other = loaded(reader, **options)
         assert "begins a new pass" in other.restore([loader.state()])
-        assert {place for place in other.dataset.places} == {(lap + 1, 0, 0, 0)}
+        assert set(other.dataset.places) == {(lap + 1, 0, 0, 0)}
     other = loaded(opened(shards / "part-{0..3}.tar"))
     assert "other shards" in other.restore([loader.state()])
 
@@ -215,7 +216,7 @@ def test_a_broken_file_is_missing_and_listed(tmp_path):
     stream = opened(tmp_path / "x.tar")
     loader = loaded(stream, 6, steps=1)
     (batch,) = loader
-    assert sorted(batch.sample.tolist()) == [0, 1, 2, 3, 4, 5][:2] + [3, 4, 5] or 2 not in batch.sample
+    assert sorted(batch.sample.tolist()) == [0, 1, 3, 4, 5]
     said = {(i, what): why for i, what, why in batch.skipped}
     assert said[2, "pulse"].startswith("d/002.beat: could not convert")
     assert said[3, "json"].startswith("d/003.json: can't be parsed")
@@ -241,25 +242,30 @@ def test_a_truncated_shard_gives_what_it_has_and_is_named(shards, cut, compresse
         file.write_bytes(packed[: len(packed) * at // len(whole)] if isinstance(cut, float) else gzip.compress(data))
     else:
         file.write_bytes(data)
-    stream = opened(shards / "part-{0,1}.tar")
-    stream = opened(f"{shards}/part-2.tar{'.gz' if compressed else ''}")
-    loader = loaded(stream, 4, steps=12)
-    with pytest.warns(ContraposeWarning, match=r"part-2\.tar(\.gz)?: cut short or damaged after \d+ samples"):
-        batches = list(loader)
-    seen = {i for b in batches for i in b.sample.tolist()}
-    assert seen == set(range(max(seen) + 1)) and 1 <= len(seen) < 12
+    stream = opened(f"{shards}/part-{{1.tar,{file.name.removeprefix('part-')}}}", meta={"class": "cls"})
+    with pytest.warns(
+        ContraposeWarning, match=r"part-2\.tar(\.gz)?: cut short or damaged (after \d+|from its first) sample"
+    ):
+        batches = list(loaded(stream, 4, steps=12))
+    ids = {i for b in batches for i in b.sample.tolist()}
+    assert ids >= set(range(4)), "the other shard is whole"
+    seen = {i - (1 << 32) for i in ids if i >= 1 << 32}
+    assert seen == set(range(len(seen)))
+    assert len(seen) == 5 if isinstance(cut, str) else len(seen) < 12
     (skip,) = {s for b in batches for s in b.skipped}
-    assert (skip[0], skip[1]) == (len(seen), "shard")
-    assert f"after {len(seen)} samples" in skip[2]
+    assert (skip[0], skip[1]) == ((1 << 32) + len(seen), "shard")
 
 
 def test_a_stream_of_which_nothing_can_be_read_ends(shards):
     stream = opened(shards / "part-{0..1}.tar")
     for file in shards.glob("*.tar"):
         file.write_bytes(b"nonsense" * 1000)
-    with pytest.raises(DataError, match="no sample in any of the shards"), pytest.warns(ContraposeWarning):
+    with pytest.raises(DataError, match=r"no sample in the 2 shards of a worker: .*cut short or damaged from"):
         list(loaded(stream))
-    with pytest.raises(DataError, match="cut short or damaged from its first sample on"):
+    with (
+        pytest.raises(DataError, match=r"part-0.tar: no samples"),
+        pytest.warns(ContraposeWarning, match="damaged from"),
+    ):
         opened(shards / "part-0.tar")
 
 
@@ -272,7 +278,8 @@ def test_what_a_config_gets_wrong_is_one_line(shards, tmp_path, monkeypatch):
     ]:
         with pytest.raises(ConfigError, match=why) as error:
             opened(**said)
-        assert error.value.path == ("data", *where) and "\n" not in str(error.value)
+        assert error.value.path == ("data", *where)
+        assert "\n" not in str(error.value)
     with pytest.raises(DataError, match="no such file"):
         opened(tmp_path / "gone.tar")
     stream = opened(shards / "part-*.tar")
@@ -335,7 +342,8 @@ def server(shards):
 def test_an_address_is_read_like_a_file(shards, server):
     here, there = opened(shards / "part-*.tar"), opened(f"{server.url}/part-{{0..4}}.tar?key=secret")
     assert samples_of(there) == samples_of(here)
-    assert "secret" not in there.shards[0] and server.asked[-1].endswith("?key=secret")
+    assert "secret" not in there.shards[0]
+    assert server.asked[-1].endswith("?key=secret")
     assert ids(there, 12, workers=2) == ids(here, 12, workers=2)
 
 
@@ -361,13 +369,14 @@ def test_an_address_that_does_not_answer_is_one_line(shards, server):
         Unreachable, match=r"/part-2\.tar: can't be read after 0 samples: .*503.*, asked 3 times"
     ) as error:
         list(loaded(stream, steps=30))
-    assert "secret" not in str(error.value) and "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
     assert sum("part-2" in path for path in server.asked) == 3
     with pytest.raises(Unreachable, match=r"part-9.tar: can't be read .*404"):
         opened(f"{server.url}/part-9.tar")
     server.shutdown()
     server.server_close()
-    with pytest.raises(Unreachable, match="part-0.tar: can't be read .* asked 3 times"):
+    with pytest.raises(Unreachable, match=r"part-0.tar: can't be read .* asked 3 times"):
         opened(f"{server.url}/part-0.tar")
     with pytest.raises(Unreachable, match="asked 3 times") as error:
         list(loaded(stream, steps=30, workers=2))
@@ -424,7 +433,8 @@ def test_an_iterable_dataset_is_a_stream(parquet):
     assert [s.data["pulse"][0] for s in found] == [
         i + 100 * k for k, size in enumerate((9, 4, 12)) for i in range(size)
     ]
-    assert [s.meta["label"] for s in found[:3]] == [0, 1, 0] and stream.vocabularies == {"label": ["b", "a"]}
+    assert [s.meta["label"] for s in found[:3]] == [0, 1, 0]
+    assert stream.vocabularies == {"label": ["b", "a"]}
     raw = next(stream.rows(1, 3))
     assert (raw.cells["x"].name, raw.cells["more"].tolist()) == ("3.pulse", [3, 3, 3])
     whole = ids(stream, 10, batch_size=5, workers=2)
@@ -443,7 +453,7 @@ def test_an_iterable_dataset_resumes_exactly(parquet, workers):
             self.names = {"pulse/0": "pulse"}
 
     def loader():
-        return make_loader(hf(parquet), One(), only, window=5, **{k: v for k, v in options.items()})
+        return make_loader(hf(parquet), One(), only, window=5, **dict(options.items()))
 
     whole = taken(loader())
     stopped = loader()
@@ -471,7 +481,7 @@ def test_what_an_iterable_dataset_cannot_be_is_one_line(parquet):
     stream = hf(parquet)
     file.write_bytes(file.read_bytes()[:300])
     with pytest.warns(ContraposeWarning, match="shard 1: cut short or damaged"):
-        assert len([s for s in stream]) == 21
+        assert len(list(stream)) == 21
 
 
 # to positions, by packing
@@ -480,7 +490,8 @@ def test_what_an_iterable_dataset_cannot_be_is_one_line(parquet):
 def test_a_stream_can_be_packed_into_samples_by_position(shards, tmp_path):
     stream = opened(shards / "part-*.tar")
     done = pack(stream, MODALITIES, tmp_path / "packed", 2000)
-    assert (done.rows, done.missing) == (TOTAL, []) and done.shards > 1
+    assert (done.rows, done.missing) == (TOTAL, [])
+    assert done.shards > 1
     by_position = pack(
         open_reader(str(shards / "part-*.tar"), MODALITIES, {"pulse": None, "note": None}),
         MODALITIES,
@@ -512,5 +523,5 @@ def test_a_column_that_comes_late_is_packed_and_one_that_mixes_types_is_one_line
     assert packed.table.column("late").to_pylist()[89:92] == [None, None, [0.5, 91.0]]
     rows[99] = ("0099.json", b'{"a": "text"}')
     write_tar(tmp_path / "y.tar", [m for i, row in enumerate(rows) for m in (row, (f"{i:04}.dat", b"1 2 3"))])
-    with pytest.raises(DataError, match="the stream mixes int64 and string in 'a'"):
+    with pytest.raises(DataError, match="the stream mixes types in 'a'"):
         pack(opened(tmp_path / "y.tar", {"pulse": "dat"}, {"time": "t"}), MODALITIES, tmp_path / "never")

@@ -105,7 +105,8 @@ class StreamLoader(Loader):
 
     def _batches(self) -> Iterator[Batch | ContraposeError]:
         places = self.dataset.places
-        self._running = self._running or iter(self._loader)
+        if self._running is None:
+            self._running = iter(self._loader)
         for _ in itertools.count() if self.steps is None else range(self.start_batch, self.steps):
             made = next(self._running, None)
             if made is None:

@@ -188,8 +188,7 @@ class _StreamRows(_Rows):
                 values = [raw.cells.get(name) for _, raw in some]
                 if any(self._holds_file(value, suffixes.get(name)) for value in values):
                     self.files[name] = suffixes.get(name, ())
-                kind = pa.array([None if isinstance(value, NamedBytes) else value for value in values]).type
-                types[name] = _common(name, types.get(name, pa.null()), kind)
+                types[name] = _common(name, types.get(name, pa.null()), values)
         self.schema = pa.schema([(name, FILE if name in self.files else kind) for name, kind in types.items()])
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -215,13 +214,15 @@ class _StreamRows(_Rows):
         return isinstance(cell, NamedBytes) or (named and self._names_file(cell, extensions or ()))
 
 
-def _common(column: str, one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """A type for both. Raises `DataError`."""
+def _common(column: str, kind: pa.DataType, values: Sequence[Any]) -> pa.DataType:
+    """A type for what has this type and for the values, files aside. Raises `DataError`."""
     try:
-        schemas = [pa.schema([(column, kind)]) for kind in (one, other)]
+        found = pa.array([None if isinstance(value, NamedBytes) else value for value in values]).type
+        schemas = [pa.schema([(column, one)]) for one in (kind, found)]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except (pa.ArrowException, TypeError):
-        raise DataError(f"the stream mixes {one} and {other} in {column!r}, which no packed column can hold") from None
+    except (pa.ArrowException, TypeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise DataError(f"the stream mixes types in {column!r}, which no packed column can hold: {why}") from None
 
 
 def _new_names(reader: TableReader) -> dict[str, str]:

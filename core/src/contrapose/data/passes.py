@@ -92,7 +92,7 @@ class StreamDataset(IterableDataset[Made | ContraposeError]):
         """The rows in the order of batches, each with the place after it."""
         lap, shard, row, taken = self.places[own]
         while True:
-            alive = bool(shard or row)  # else a pass has just begun
+            alive, why = bool(shard or row), ""  # alive: this pass has given a sample
             rows = self._rows(lap, own, shard, row)
             block = list(islice(rows, self.window))
             while block:
@@ -100,16 +100,18 @@ class StreamDataset(IterableDataset[Made | ContraposeError]):
                 following: list[tuple[int, int, Raw]] = []
                 for k, i in enumerate(self._rng(lap, first.id).permutation(len(block)).tolist(), 1):
                     following += islice(rows, 1)
-                    alive = alive or not is_damage(block[i][2])
+                    raw = block[i][2]
+                    if is_damage(raw):
+                        why = f": {raw.failed[0][1]}"
+                    else:
+                        alive = True
                     if k > taken:
-                        yield Place(lap, at, number, k), block[i][2]
+                        yield Place(lap, at, number, k), raw
                 block, taken = following, 0
             if not self.shuffle:
                 return
             if not alive:
-                raise DataError(
-                    f"no sample in any of the shards that worker {own} reads; say, in {self.reader.shards[self._own(lap, own)[0]]}"
-                )
+                raise DataError(f"no sample in the {len(self._own(lap, own))} shards of a worker{why}")
             lap, shard, row = lap + 1, 0, 0
 
     def _rows(self, lap: int, own: int, first: int, start: int) -> Iterator[tuple[int, int, Raw]]:

@@ -22,7 +22,7 @@ from contrapose.errors import ConfigError, DataError, Unreachable, did_you_mean,
 from contrapose.types import Modality, Raw, Sample, ident
 
 HEAD = 64
-"""So many samples of the first shard say which columns there are, and of what type those under ``meta`` are."""
+"""So many samples say which columns there are, and of what type those under ``meta`` are."""
 TRIES = 3
 WAIT = 2.0
 """How often in a row a shard is asked for, and seconds before it is asked for again, each time twice as many."""
@@ -43,7 +43,7 @@ class RowStream:
 
     Raises:
         ConfigError: the first samples have no such column.
-        DataError: the first shard can't be read.
+        DataError: there is no sample, or the first shard can't be reached (`Unreachable`).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RowStream:
         self._modalities, self._said = dict(modalities), dict(columns)
         names: dict[str, None] = {}
         first: dict[str, Any] = dict.fromkeys((meta or {}).values())
-        for raw in islice(self.rows(0), HEAD):
+        for raw in islice(self.all(), HEAD):
             names |= dict.fromkeys(raw.cells)
             first |= {c: raw.cells.get(c) for c, value in first.items() if value is None}
         if not names:
