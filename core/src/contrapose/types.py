@@ -290,7 +290,8 @@ class StreamReader(Reader, Protocol):
     """A dataset in ``shards``, each of which can only be read from its beginning.
 
     It has no length and no positions: asked for them, it raises ``DataError`` in one line. ``meta`` has the dtypes of the columns
-    of ``Sample.meta``; ``samples`` says how many make an epoch, None where nobody said.
+    of ``Sample.meta``; ``samples`` says how many make an epoch, None where nobody said. In a batch of training ``Batch.sample``
+    is the id + (pass over the data) * 2^54: a sample that comes again is another, as a batch may span two passes.
     """
 
     shards: Sequence[str]

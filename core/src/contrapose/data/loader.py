@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
 from contrapose.data.failure import lost_worker, no_memory_to_load
-from contrapose.data.passes import SHARD, WINDOW, Made, Place, StreamDataset
+from contrapose.data.passes import LAP, SHARD, WINDOW, Made, Place, StreamDataset
 from contrapose.data.patience import Patience
 from contrapose.data.sampler import EpochSampler
 from contrapose.errors import ConfigError, ContraposeError, did_you_mean, warn
@@ -83,20 +83,19 @@ class StreamLoader(Loader):
     def __init__(
         self, dataset: StreamDataset, collate: Collate, steps: int | None, workers: int, device: torch.device
     ) -> None:
+        shards, readers = len(dataset.reader.shards), dataset.world * len(dataset.places)
+        if shards < readers:
+            raise ConfigError(
+                f"a shard has one reader, and there are {shards} for {readers}, {len(dataset.places)} in each process: "
+                + ("write more" if shards < dataset.world else f"set it to at most {shards // dataset.world}"),
+                ("train", "workers"),
+            )
         self.dataset, self.steps = dataset, steps
         self._make_views, self.rank, self.device = dataset.make_views, dataset.rank, device
         self.epoch = self.start_batch = 0
-        self._loader = DataLoader(
-            dataset, batch_size=None, collate_fn=_Placed(collate), **worker_options(workers, device)
-        )
+        placed = _Placed(collate)
+        self._loader = DataLoader(dataset, batch_size=None, collate_fn=placed, **worker_options(workers, device))
         self._running: Iterator[Any] | None = None
-        shards, processes = len(dataset.reader.shards), dataset.world
-        if shards < processes * max(1, workers):
-            raise ConfigError(
-                f"a shard has one reader, and there are {shards} for {processes} processes of {max(1, workers)} workers: "
-                + ("write more shards" if shards < processes else f"set it to at most {shards // processes}"),
-                ("train", "workers"),
-            )
 
     def __len__(self) -> int:
         if self.steps is None:
@@ -116,8 +115,9 @@ class StreamLoader(Loader):
                 return
             batch, own, place = made
             places[own], self.dataset.next = place, (own + 1) % len(places)
-            for _, what, why in getattr(batch, "skipped", ()):
-                if what == SHARD:
+            if isinstance(batch, Batch):
+                batch.skipped = [(i & (1 << LAP) - 1, what, why) for i, what, why in batch.skipped]
+                for why in (why for _, what, why in batch.skipped if what == SHARD):
                     warn(why)
             yield batch
 
@@ -208,6 +208,8 @@ def make_loader(
     if isinstance(reader, StreamReader):
         if together is not None:
             raise ConfigError("a stream's samples come as they are read; leave it out", ("train", "together"))
+        if batch_size < world:
+            raise ConfigError(f"a batch of {batch_size} leaves some of {world} processes none", ("train", "batch_size"))
         workers = workers if shuffle else 0  # several would take turns by the batch, and the order would be lost
         size = batch_size * (rank + 1) // world - batch_size * rank // world
         data = StreamDataset(reader, make_views, size, seed, rank, world, workers, shuffle, window or WINDOW)

@@ -18,6 +18,8 @@ WINDOW = 1024
 """So many samples are shuffled together where ``train.window`` is left out."""
 SHARD = "shard"
 """What is listed as skipped, in the place of a modality, where the rest of a shard is damaged."""
+LAP = 54
+"""The bit of a sample's id from which on a batch has the number of its pass, below which there are 2^22 shards of 2^32 samples."""
 
 
 class Place(NamedTuple):
@@ -40,6 +42,8 @@ class StreamDataset(IterableDataset[Made | ContraposeError]):
     In each pass the shards are shuffled by (seed, pass) and dealt out over ranks and workers, so that each sample has one reader;
     nobody waits for another to end a pass. A worker gives its samples in blocks of ``window``, each shuffled by (seed, pass, first
     row), while it reads the next. Views are those of (seed, pass, sample). ``shuffle`` False gives one pass in the data's order.
+
+    As others may be in another pass, a batch may hold a sample twice: so items bear the pass in their ids (`LAP`), and are two.
 
     A worker goes on at its `Place` of ``places``; worker 0 of torch is the one numbered ``next`` of ours, whose batch is due.
     """
@@ -82,11 +86,12 @@ class StreamDataset(IterableDataset[Made | ContraposeError]):
             yield items, own, place
 
     def _item(self, raw: Raw, lap: int) -> Item:
+        own = raw.id + (lap % 256 << LAP)
         if is_damage(raw):
-            return Item(raw.id, {}, [], [("", *why) for why in raw.failed])
+            return Item(own, {}, [], [("", *why) for why in raw.failed])
         sample, unread = self.reader.load(raw)
         views, failed = self.make_views(sample, lap)
-        return Item(sample.id, sample.meta, views, [("", *why) for why in unread] + failed)
+        return Item(own, sample.meta, views, [("", *why) for why in unread] + failed)
 
     def _order(self, own: int) -> Iterator[tuple[Place, Raw]]:
         """The rows in the order of batches, each with the place after it."""
