@@ -20,6 +20,7 @@ from contrapose.data import make_loader, open_reader, split
 from contrapose.data import stream as stream_module
 from contrapose.data.pack import pack
 from contrapose.data.split import TRAIN
+from contrapose.engine.components import Samples
 from contrapose.errors import ConfigError, ContraposeWarning, DataError, Unreachable
 from contrapose.types import Reader, StreamReader
 
@@ -103,6 +104,7 @@ def test_a_stream_gives_what_positions_give_and_says_that_it_has_none(shards):
         with pytest.raises(DataError, match="a stream can only be read from its beginning") as error:
             ask()
         assert "\n" not in str(error.value)
+    assert [s.id for s in Samples(stream, "note")] == [s.id for s in found if "note" in s.data]
     assert len(pickle.dumps(stream)) < 3000
     assert stream.fingerprint() == opened(shards / "part-{0..4}.tar").fingerprint()
     assert stream.fingerprint() != opened(shards / "part-{0..3}.tar").fingerprint()
@@ -165,6 +167,31 @@ def test_a_resume_goes_on_with_the_very_next_batch(shards, workers, stop):
     again.set_epoch(0, stop)
     assert [flat(b) for b in again] == whole[stop:]
     again.close()
+
+
+def test_a_resume_reads_one_shard_from_its_beginning_and_one_window(shards):
+    reader = opened(shards / "part-*.tar")
+    loader = loaded(reader, steps=30)
+    list(loader)
+    (place,) = loader.dataset.places
+    assert place.lap == 2
+    assert place.shard > 0
+    asked = []
+    again = opened(shards / "part-*.tar")
+    rows = again.rows
+    again.rows = lambda shard, start=0: asked.append((shard, start)) or rows(shard, start)
+    going_on = loaded(again, steps=1)
+    assert going_on.restore([loader.state()]) is None
+    next(iter(going_on))
+    order = loader.dataset._own(place.lap, 0)
+    assert asked[0] == (order[place.shard], place.row)
+    assert len(asked) <= 3, "a window of 5, and the next, lie in at most so many shards"
+
+
+def test_a_batch_over_the_seam_of_two_passes_has_no_sample_twice(shards):
+    (batch,) = loaded(opened(shards / "part-1.tar"), 8, steps=1)
+    assert len(set(batch.sample.tolist())) == 8
+    assert sorted(i % PASS for i in batch.sample.tolist()) == sorted([0, 1, 2, 3] * 2)
 
 
 def test_epochs_go_on_where_the_last_one_stopped(shards):
