@@ -34,7 +34,9 @@ class Loader:
         self.sampler = sampler
         self._make_views, self.rank, self.device = dataset.make_views, sampler.rank, device
         self.epoch = self.start_batch = 0
-        self._loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=collate, **worker_options(workers, device))
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset, batch_sampler=sampler, collate_fn=collate, **worker_options(workers, device)
+        )
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """The epoch of the next iteration, and the batch in it to start at (a resume)."""
@@ -93,8 +95,10 @@ class StreamLoader(Loader):
         self.dataset, self.steps = dataset, steps
         self._make_views, self.rank, self.device = dataset.make_views, dataset.rank, device
         self.epoch = self.start_batch = 0
-        placed = _Placed(collate)
-        self._loader = DataLoader(dataset, batch_size=None, collate_fn=placed, **worker_options(workers, device))
+        placed: Any = _Placed(collate)
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset, batch_size=None, collate_fn=placed, **worker_options(workers, device)
+        )
         self._running: Iterator[Any] | None = None
 
     def __len__(self) -> int:

@@ -23,7 +23,7 @@ from contrapose.types import Modality, Raw, Sample, ident
 
 HEAD = 64
 """So many samples say which columns there are, and of what type those under ``meta`` are."""
-TRIES = 3
+TRIES = 5
 WAIT = 2.0
 """How often in a row a shard is asked for, and seconds before it is asked for again, each time twice as many."""
 
@@ -115,7 +115,10 @@ class RowStream:
             except DataError as error:
                 value = None
                 failed.append((name, error))
-            meta[name] = (float("nan") if kind.kind == "f" else -1) if value is None else kind.type(value).item()
+            if kind.kind == "f":
+                meta[name] = float("nan") if value is None else float(value)
+            else:
+                meta[name] = -1 if value is None else int(value)
         return Sample(raw.id, data, meta), failed
 
     def cells_of(self, modality: str, cells: Mapping[str, Any]) -> dict[str, Any] | None:

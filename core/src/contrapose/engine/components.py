@@ -22,7 +22,7 @@ class Samples:
 
     def __iter__(self) -> Iterator[Sample]:
         stream = isinstance(self.reader, StreamReader)
-        samples = iter(self.reader) if stream else (self.reader[i] for i in range(len(self.reader)))  # type: ignore[call-overload]
+        samples = iter(self.reader) if stream else (self.reader[i] for i in range(len(self.reader)))
         return (sample for sample in samples if self.modality in sample.data)
 
 
