@@ -501,6 +501,17 @@ def test_an_iterable_dataset_resumes_exactly(parquet, workers):
     again.close()
 
 
+@pytest.mark.parametrize("where", ["page", "end"])
+def test_a_damaged_parquet_file_is_left_out_and_named(parquet, where):
+    file = sorted(parquet.iterdir())[2]
+    stream = hf(parquet)
+    data = bytearray(file.read_bytes())
+    data[4:200] = bytes(196) if where == "page" else data[4:200]
+    file.write_bytes(data if where == "page" else data[:-50])
+    with pytest.warns(ContraposeWarning, match="shard 2: cut short or damaged"):
+        assert len(list(stream)) == 13
+
+
 def test_what_an_iterable_dataset_cannot_be_is_one_line(parquet):
     datasets = pytest.importorskip("datasets")
     with pytest.raises(ConfigError, match="a stream reads one split") as error:

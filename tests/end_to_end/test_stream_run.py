@@ -128,6 +128,9 @@ def test_embedding_a_stream_follows_its_order_and_packing_gives_positions(projec
     assert main(["train", "my.yaml", "--out", "run", *PLUGIN]) == 0
     found = load("run").embed("train")
     assert found["wave"].ids.tolist() == [(s << 32) + i for s in range(SHARDS) for i in range(12)]
+    for command in (["evaluate", "run", "--split", "train"], ["search", "run", "--query", "1"]):
+        assert main([*command, *PLUGIN]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
     assert main(["pack", "my.yaml", "-o", "packed", *PLUGIN]) == 0
     assert "packed 48 rows into 1 shards" in capsys.readouterr().out
     by_position = load("run").embed("packed")

@@ -117,9 +117,13 @@ class HuggingFaceStream(RowStream):
                 columns = [(name, table.column(name)) for name in table.schema.names]
                 for i in range(len(table)):
                     yield {name: as_cell(column[i]) for name, column in columns}, []
-        except (OSError, DataError):
+        except MemoryError:
             raise
-        except Exception as error:  # the package raises a kind for each format
+        except (
+            Exception
+        ) as error:  # the package raises a kind for each format; Arrow's for damaged data is a plain OSError
+            if isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError):
+                raise
             raise DataError(f"{self.shards[shard]}: cut short or damaged: {one_line(error)}") from error
 
 

@@ -85,6 +85,7 @@ class TarStream(RowStream):
                     thing: Found | None = None
                     key = None
                     for member in tar:
+                        tar.members = []  # type: ignore[attr-defined]  # else it keeps all headers
                         own, suffix = split_name(member.name)
                         if not suffix or not member.isreg() or member.issparse():
                             continue
