@@ -304,6 +304,7 @@ def test_a_stream_of_which_nothing_can_be_read_ends(shards):
 def test_what_a_config_gets_wrong_is_one_line(shards, tmp_path, monkeypatch):
     for said, why, where in [
         ({"path": "pipe:cat x.tar"}, "a config runs no commands", ()),
+        ({"path": "simplecache::reference://x.tar"}, "a config runs no commands", ()),
         ({"path": f"{shards}/part-0.tar", "columns": {"pulse": "bat"}}, "did you mean 'beat'", ("modalities", "pulse")),
         ({"path": f"{shards}/part-0.tar", "meta": {"label": "kin"}}, "did you mean 'kind'", ("meta", "label")),
         ({"path": f"{shards}/part-0.tar", "streaming": False, "samples": 5}, "is for streams", ("samples",)),

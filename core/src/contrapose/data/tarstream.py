@@ -68,8 +68,8 @@ class TarStream(RowStream):
         base: Path | None = None,
         samples: int | None = None,
     ) -> None:
-        if path.startswith("pipe:"):
-            raise ConfigError("a config runs no commands, so pipe: is refused; mount the data, or give their address")
+        if re.match(r"(pipe|reference):|\w+::", path):  # fsspec's references are templates, chains may lead to them
+            raise ConfigError("a config runs no commands, so pipe: and chained addresses are refused; give the data's own")
         self._addresses = expand(path) if re.match(ADDRESS, path) else [str(file) for file in shards_of(path, base)]
         specs = [[spec] if isinstance(spec, str) else spec for spec in columns.values() if spec is not None]
         self._kept = {column for spec in specs for column in spec}
