@@ -69,7 +69,9 @@ class TarStream(RowStream):
         samples: int | None = None,
     ) -> None:
         if re.match(r"(pipe|reference):|\w+::", path):  # fsspec's references are templates, chains may lead to them
-            raise ConfigError("a config runs no commands, so pipe: and chained addresses are refused; give the data's own")
+            raise ConfigError(
+                "a config runs no commands, so pipe: and chained addresses are refused; give the data's own"
+            )
         self._addresses = expand(path) if re.match(ADDRESS, path) else [str(file) for file in shards_of(path, base)]
         specs = [[spec] if isinstance(spec, str) else spec for spec in columns.values() if spec is not None]
         self._kept = {column for spec in specs for column in spec}
