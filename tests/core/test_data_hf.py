@@ -99,10 +99,7 @@ def test_what_cannot_be_read_is_one_line(saved):
         assert "\n" not in str(error.value)
 
 
-def test_streaming_is_refused_and_a_missing_package_named(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="no exact order and resume; leave streaming out") as error:
-        opened(tmp_path, streaming=True)
-    assert error.value.path == ("data", "streaming")
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(PluginError, match=r"pip install contrapose\[hf\]"):
         opened(tmp_path)

@@ -31,6 +31,10 @@ class DataError(ContraposeError):
     """Data that can't be read, or that doesn't fit what the run expects."""
 
 
+class Unreachable(DataError):
+    """Data whose place doesn't answer: nothing is wrong with them, but there is nothing to go on with either."""
+
+
 class CheckpointError(ContraposeError):
     """A run folder or checkpoint that can't be read, written, or doesn't belong to this method."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -274,6 +274,44 @@ class Reader(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int) -> Sample: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A sample of a stream before it is loaded: cells by column, and (what, error) for those that are broken already."""
+
+    id: int
+    cells: Mapping[str, Any]
+    failed: Sequence[tuple[str, Exception]] = ()
+
+
+@runtime_checkable
+class StreamReader(Reader, Protocol):
+    """A dataset in ``shards``, each of which can only be read from its beginning.
+
+    It has no length and no positions: asked for them, it raises ``DataError`` in one line. ``meta`` has the dtypes of the columns
+    of ``Sample.meta``; ``samples`` says how many make an epoch, None where nobody said. In a batch of training ``Batch.sample``
+    is the id + (pass over the data) * 2^54: a sample that comes again is another, as a batch may span two passes.
+    """
+
+    shards: Sequence[str]
+    meta: Mapping[str, np.dtype]
+    samples: int | None
+
+    def rows(self, shard: int, start: int = 0) -> Iterator[Raw]:
+        """The samples of a shard in its order, from the one numbered ``start`` on; their ids are shard * 2^32 + number.
+
+        Raises ``DataError`` where the rest of the shard is damaged, ``Unreachable`` where it can't be reached.
+        """
+
+    def load(self, raw: Raw) -> tuple[Sample, list[tuple[str, Exception]]]:
+        """The sample, and (modality, error) for what of it can't be read."""
+
+    def fingerprint(self) -> str:
+        """A digest of what is read: equal for equal shards and columns."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All samples once, in the order of the shards."""
 
 
 @runtime_checkable

@@ -2,13 +2,15 @@
 
 from contrapose.data.cells import cell_path, read_bytes
 from contrapose.data.folder import FolderReader
-from contrapose.data.loader import Loader, make_loader
+from contrapose.data.loader import Loader, StreamLoader, make_loader
 from contrapose.data.manifest import ManifestReader
 from contrapose.data.open import open_other, open_reader
 from contrapose.data.packed import PackedReader
 from contrapose.data.sampler import EpochSampler
 from contrapose.data.split import split
+from contrapose.data.stream import RowStream
 from contrapose.data.tar import TarReader
+from contrapose.data.tarstream import TarStream
 
 __all__ = [
     "EpochSampler",
@@ -16,7 +18,10 @@ __all__ = [
     "Loader",
     "ManifestReader",
     "PackedReader",
+    "RowStream",
+    "StreamLoader",
     "TarReader",
+    "TarStream",
     "cell_path",
     "make_loader",
     "open_other",

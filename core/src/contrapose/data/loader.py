@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +14,11 @@ from torch.utils.data import DataLoader
 
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
 from contrapose.data.failure import lost_worker, no_memory_to_load
+from contrapose.data.passes import LAP, SHARD, WINDOW, Made, Place, StreamDataset
 from contrapose.data.patience import Patience
 from contrapose.data.sampler import EpochSampler
-from contrapose.errors import ConfigError, ContraposeError, did_you_mean
-from contrapose.types import Batch, Modality, Reader
+from contrapose.errors import ConfigError, ContraposeError, did_you_mean, warn
+from contrapose.types import Batch, Modality, Reader, StreamReader
 
 
 class Loader:
@@ -28,39 +31,29 @@ class Loader:
     def __init__(
         self, dataset: ViewDataset, sampler: EpochSampler, collate: Collate, workers: int, device: torch.device
     ) -> None:
-        self.dataset = dataset
         self.sampler = sampler
-        self.device = device
-        # Its own generator: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
-        self._loader = DataLoader(
-            dataset,
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),
-            worker_init_fn=_patient,
-            # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        self._make_views, self.rank, self.device = dataset.make_views, sampler.rank, device
+        self.epoch = self.start_batch = 0
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset, batch_sampler=sampler, collate_fn=collate, **worker_options(workers, device)
         )
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """The epoch of the next iteration, and the batch in it to start at (a resume)."""
-        self.sampler.set_epoch(epoch, start_batch)
+        self.epoch, self.start_batch = epoch, start_batch
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
         try:
-            epoch, first = self.sampler.epoch, self.sampler.start_batch
-            finish = getattr(self.dataset.make_views, "finish", None)
-            for number, batch in enumerate(self._loader, first):
+            epoch = self.epoch
+            finish = getattr(self._make_views, "finish", None)
+            for number, batch in enumerate(self._batches(), self.start_batch):
                 if isinstance(batch, ContraposeError):
                     raise batch
                 here = batch.to(self.device, non_blocking=True)
-                yield finish(here, epoch, number, self.sampler.rank) if finish else here
+                yield finish(here, epoch, number, self.rank) if finish else here
         except Exception as error:
             self.close()
             if dead := lost_worker(error):
@@ -69,6 +62,10 @@ class Loader:
                 raise no_memory_to_load() from error
             raise
 
+    def _batches(self) -> Iterator[Batch | ContraposeError]:
+        self.sampler.set_epoch(self.epoch, self.start_batch)
+        return iter(self._loader)
+
     def close(self) -> None:
         """End the workers; a further iteration starts new ones."""
         # DataLoader ends them only when it is collected: late after an error, whose traceback holds it, and then the
@@ -76,6 +73,107 @@ class Loader:
         iterator, self._loader._iterator = self._loader._iterator, None
         if iterator is not None and self._loader.num_workers:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+class StreamLoader(Loader):
+    """The batches of a stream: an epoch is ``steps`` of them, on every rank, wherever in a pass over the data that ends.
+
+    Iterating goes on where the last iteration stopped, whatever ``set_epoch`` says; ``state()`` tells where that is, for
+    ``restore``. ``steps`` None: one pass in the order of the data. Raises `ConfigError` where shards are too few for all workers.
+    """
+
+    def __init__(
+        self, dataset: StreamDataset, collate: Collate, steps: int | None, workers: int, device: torch.device
+    ) -> None:
+        shards, readers = len(dataset.reader.shards), dataset.world * len(dataset.places)
+        if shards < readers:
+            raise ConfigError(
+                f"a shard has one reader, and there are {shards} for {readers}, {len(dataset.places)} in each process: "
+                + ("write more" if shards < dataset.world else f"set it to at most {shards // dataset.world}"),
+                ("train", "workers"),
+            )
+        self.dataset, self.steps = dataset, steps
+        self._make_views, self.rank, self.device = dataset.make_views, dataset.rank, device
+        self.epoch = self.start_batch = 0
+        placed: Any = _Placed(collate)
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset, batch_size=None, collate_fn=placed, **worker_options(workers, device)
+        )
+        self._running: Iterator[Any] | None = None
+
+    def __len__(self) -> int:
+        if self.steps is None:
+            raise TypeError("nobody knows how many batches a pass over a stream has")
+        return self.steps
+
+    def _batches(self) -> Iterator[Batch | ContraposeError]:
+        places = self.dataset.places
+        if self._running is None:
+            self._running = iter(self._loader)
+        for _ in itertools.count() if self.steps is None else range(self.start_batch, self.steps):
+            made = next(self._running, None)
+            if made is None:
+                return
+            if isinstance(made, ContraposeError):
+                yield made
+                return
+            batch, own, place = made
+            places[own], self.dataset.next = place, (own + 1) % len(places)
+            if isinstance(batch, Batch):
+                batch.skipped = [(i & (1 << LAP) - 1, what, why) for i, what, why in batch.skipped]
+                for why in (why for _, what, why in batch.skipped if what == SHARD):
+                    warn(why)
+            yield batch
+
+    def close(self) -> None:
+        """See `Loader`."""
+        super().close()
+        self._running = None
+
+    def state(self) -> dict[str, Any]:
+        """Where this rank stands after its last batch, JSON-able."""
+        data = self.dataset
+        return {"data": data.reader.fingerprint(), "next": data.next, "places": [list(place) for place in data.places]}
+
+    def restore(self, saved: Sequence[Mapping[str, Any]]) -> str | None:
+        """Go on where the ranks stood, ``saved`` holding the state of each; or tell why a new pass begins instead."""
+        data = self.dataset
+        workers = {len(state["places"]) for state in saved}
+        if len(saved) == data.world and workers == {len(data.places)}:
+            mine = saved[data.rank]
+            if mine["data"] == data.reader.fingerprint():
+                data.next, data.places = mine["next"], [Place(*place) for place in mine["places"]]
+                return None
+        lap = 1 + max(Place(*place).lap for state in saved for place in state["places"])
+        data.places = [Place(lap)] * len(data.places)
+        return (
+            f"saved by {len(saved)} processes of {max(workers)} workers, going on by {data.world} of {len(data.places)}, or with "
+            "other shards: the stream begins a new pass, and what the old one has left is not seen in it"
+        )
+
+
+class _Placed:
+    """Collate the items of a batch, which keeps its place."""
+
+    def __init__(self, collate: Collate) -> None:
+        self.collate = collate
+
+    def __call__(self, made: Made | ContraposeError) -> Any:
+        return made if isinstance(made, ContraposeError) else (self.collate(made[0]), *made[1:])
+
+
+def worker_options(workers: int, device: torch.device) -> dict[str, Any]:
+    """What loaders tell torch's ``DataLoader`` of their worker processes."""
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": device.type == "cuda",
+        # Its own: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
+        "generator": torch.Generator(),
+        "worker_init_fn": _patient,
+        # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
+        "multiprocessing_context": "fork" if workers and sys.platform == "linux" else None,
+    }
 
 
 def _patient(worker: int) -> None:
@@ -100,6 +198,7 @@ def make_loader(
     drop_last: bool = True,
     together: str | None = None,
     window: int | None = None,
+    steps: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Loader:
     """Load batches of views of ``reader``'s samples.
@@ -107,8 +206,20 @@ def make_loader(
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
     which rank ``rank`` of ``world`` gets its part; ``together`` is a column whose equal samples come next to each other,
     ``window`` the number of samples that are shuffled together (`EpochSampler`); ``device`` is where the batches are wanted.
-    Raises `ConfigError` if there is no whole batch and ``drop_last``, or no column ``together``.
+    Of a stream an epoch is ``steps`` batches, and without ``shuffle`` it is read once, in its order, by this process.
+    Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together``, or too few shards.
     """
+    if isinstance(reader, StreamReader):
+        if together is not None:
+            raise ConfigError("a stream's samples come as they are read; leave it out", ("train", "together"))
+        if batch_size < world:
+            raise ConfigError(f"a batch of {batch_size} leaves some of {world} processes none", ("train", "batch_size"))
+        workers = workers if shuffle else 0  # several would take turns by the batch, and the order would be lost
+        size = batch_size * (rank + 1) // world - batch_size * rank // world
+        data = StreamDataset(reader, make_views, size, seed, rank, world, workers, shuffle, window or WINDOW)
+        return StreamLoader(
+            data, Collate(make_views.names, modalities, reader.meta), steps, workers, torch.device(device)
+        )
     groups = None if together is None else _groups(reader, together)
     sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups, window)
     columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}

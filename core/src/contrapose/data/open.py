@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from contrapose.data.folder import FolderReader
 from contrapose.data.formats import FORMATS
 from contrapose.data.manifest import ManifestReader
 from contrapose.data.packed import PackedReader, is_packed, packed_table
+from contrapose.data.shards import ADDRESS, TAR
 from contrapose.data.table import Columns, map_table
 from contrapose.data.tar import TarReader
 from contrapose.errors import DataError, warn
@@ -31,12 +33,13 @@ def open_reader(
 
     ``data`` is a manifest, a folder, a packed folder or tar shards (relative to ``base`` where they are there, else to the
     working folder), an address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, or a
-    reader already. ``columns`` says which column or columns hold each modality, ``meta`` which columns become
-    numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or `ConfigError`.
+    reader already; it is a `StreamReader` where ``streaming`` is said. ``columns`` says which column or columns hold each
+    modality, ``meta`` which columns become numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or
+    `ConfigError`.
     """
     context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
     if isinstance(data, Mapping):
-        if isinstance(data.get("path"), str):
+        if isinstance(data.get("path"), str) and not re.match(ADDRESS, data["path"]):
             data = {**data, "path": str(_near(Path(data["path"]), base))}
         return build("reader", data, ("data",), **context, base=base)
     if not isinstance(data, (str, Path)):
@@ -48,7 +51,7 @@ def open_reader(
         return ManifestReader(path, **context)
     if (name := _claimed(str(data))) is not None:
         return build("reader", {"use": name, "uri": str(data)}, ("data",), **context, base=base)
-    if path.suffix.lower() == ".tar":
+    if re.search(TAR, str(data)):
         return TarReader(str(data), **context, base=base)
     if not path.exists():
         raise DataError(f"{data}: no such file or folder")

@@ -1,4 +1,4 @@
-"""Writing a packed dataset: the rows of any table reader, with the files that they name within them."""
+"""Writing a packed dataset: the rows of any table reader or stream, with the files that they name within them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
 
-from contrapose.data.cells import cell_name, cell_path, read_bytes
+from contrapose.data.cells import NamedBytes, cell_name, cell_path, read_bytes
 from contrapose.data.folder import FolderReader
 from contrapose.data.formats import BATCH_BYTES, BATCH_ROWS
 from contrapose.data.packed import FILE, INDEX, SOURCE, VERSION, shard_name
+from contrapose.data.stream import HEAD, RowStream
 from contrapose.data.table import TableReader
 from contrapose.errors import DataError
 from contrapose.types import Modality
@@ -35,8 +37,12 @@ class Packed:
     missing: list[str] = field(default_factory=list)
 
 
-def pack(reader: TableReader, modalities: Mapping[str, Modality], folder: Path, shard_bytes: int = 1 << 29) -> Packed:
-    """Write every row of ``reader``'s table, with all columns, into shards of about ``shard_bytes`` in ``folder``.
+def pack(
+    reader: TableReader | RowStream, modalities: Mapping[str, Modality], folder: Path, shard_bytes: int = 1 << 29
+) -> Packed:
+    """Write every row of ``reader``, with all columns, into shards of about ``shard_bytes`` in ``folder``.
+
+    A stream is read twice, in the order of its shards: first for its columns, which may come up as late as in its last row.
 
     In the columns of its modalities, strings that name files become the files' content with their names, ``NamedBytes`` when
     they are read. A string names a file if it ends in one of its modality's ``extensions``, or if it holds a dot or a slash and
@@ -46,15 +52,16 @@ def pack(reader: TableReader, modalities: Mapping[str, Modality], folder: Path, 
     left = list(folder.iterdir()) if folder.is_dir() else []
     if any(not _OURS.fullmatch(file.name) for file in left):
         raise DataError(f"{folder} holds something already; choose another folder")
-    done = Packed(rows=len(reader.table))
+    done = Packed()
     source = reader.fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in left:  # shards of a packing that was not finished, as the index comes last
             file.unlink()
-        shards = list(
-            _write(_Rows(reader, modalities, done.missing, min(shard_bytes, BATCH_BYTES)), source, folder, shard_bytes)
-        )
+        made = _StreamRows if isinstance(reader, RowStream) else _Rows
+        rows = made(reader, modalities, done.missing, min(shard_bytes, BATCH_BYTES))  # type: ignore[arg-type]
+        shards = list(_write(rows, source, folder, shard_bytes))
+        done.rows = sum(s["rows"] for s in shards)
         digest = hashlib.blake2b("".join(s["digest"] for s in shards).encode(), digest_size=16).hexdigest()
         index = {"version": VERSION, "source": source, "digest": digest, "rows": done.rows, "shards": shards}
         temp = folder / f".{INDEX}"
@@ -88,8 +95,11 @@ def _write(rows: _Rows, source: str, folder: Path, shard_bytes: int) -> Iterator
 class _Rows:
     """The rows of a reader's table in batches of about ``limit`` bytes, files in the place of their names."""
 
+    schema: pa.Schema
+
     def __init__(self, reader: TableReader, modalities: Mapping[str, Modality], missing: list[str], limit: int) -> None:
         self.reader, self.missing, self.limit = reader, missing, limit
+        self.root = reader.root
         table = reader.table
         self.files: dict[str, tuple[str, ...]] = {c: () for c in table.schema.names if reader.holds_files(c)}
         for modality, columns in reader.columns.items():
@@ -115,7 +125,7 @@ class _Rows:
         cells: dict[str, list[dict[str, Any] | None]] = {column: [] for column in self.files}
         for i in range(part.num_rows):
             for column, found in cells.items():
-                found.append(self._file(column, start + i))
+                found.append(self._file(self.reader.cell(column, start + i), column, start + i))
                 size += len((found[-1] or {}).get("bytes") or b"")
             if size >= self.limit or i == part.num_rows - 1:
                 yield self._batch(part.slice(first, i + 1 - first), cells)
@@ -128,8 +138,7 @@ class _Rows:
         ]
         return pa.record_batch(columns, schema=self.schema)
 
-    def _file(self, column: str, row: int) -> dict[str, Any] | None:
-        cell = self.reader.cell(column, row)
+    def _file(self, cell: Any, column: str, row: int) -> dict[str, Any] | None:
         if cell is None:
             return None
         if isinstance(cell, bytes):
@@ -137,7 +146,7 @@ class _Rows:
         if not self._names_file(cell, self.files[column]):
             return {"bytes": None, "path": cell}
         try:
-            return {"bytes": read_bytes(cell, self.reader.root), "path": cell}
+            return {"bytes": read_bytes(cell, self.root), "path": cell}
         except DataError as error:
             self.missing.append(f"row {row}, {self.names.get(column, column)}: {error}")
             return {"bytes": None, "path": cell}
@@ -157,9 +166,63 @@ class _Rows:
         if "." not in cell and "/" not in cell:
             return False
         try:
-            return cell_path(cell, self.reader.root).is_file()
+            return cell_path(cell, self.root).is_file()
         except (DataError, OSError):
             return False
+
+
+class _StreamRows(_Rows):
+    """The rows of a stream, likewise."""
+
+    def __init__(self, reader: RowStream, modalities: Mapping[str, Modality], missing: list[str], limit: int) -> None:
+        self.stream, self.missing, self.limit = reader, missing, limit
+        self.root, self.names, self.files = reader.root, {}, {}
+        suffixes: dict[str, tuple[str, ...]] = {}
+        for modality, columns in reader.columns.items():
+            suffixes |= dict.fromkeys(columns, tuple(getattr(modalities[modality], "extensions", ())))
+        types: dict[str, pa.DataType] = {}
+        rows = enumerate(reader.all())
+        while some := list(islice(rows, HEAD)):
+            missing += [f"row {row}, {what}: {error}" for row, raw in some for what, error in raw.failed]
+            for name in dict.fromkeys(column for _, raw in some for column in raw.cells):
+                values = [raw.cells.get(name) for _, raw in some]
+                if any(self._holds_file(value, suffixes.get(name)) for value in values):
+                    self.files[name] = suffixes.get(name, ())
+                types[name] = _common(name, types.get(name, pa.null()), values)
+        self.schema = pa.schema([(name, FILE if name in self.files else kind) for name, kind in types.items()])
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        rows: list[list[Any]] = []
+        size = 0
+        for number, raw in enumerate(self.stream.all()):
+            cells = [raw.cells.get(name) for name in self.schema.names]
+            files = zip(cells, self.schema.names, strict=True)
+            rows.append([self._file(cell, name, number) if name in self.files else cell for cell, name in files])
+            size += sum(len(cell) if isinstance(cell, (str, bytes)) else getattr(cell, "nbytes", 8) for cell in cells)
+            if size >= self.limit:
+                yield self._made(rows)
+                rows, size = [], 0
+        if rows:
+            yield self._made(rows)
+
+    def _made(self, rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+        columns = zip(zip(*rows, strict=True), self.schema, strict=True)
+        return pa.record_batch([pa.array(cells, field.type) for cells, field in columns], schema=self.schema)
+
+    def _holds_file(self, cell: Any, extensions: tuple[str, ...] | None) -> bool:
+        named = isinstance(cell, str) and extensions is not None
+        return isinstance(cell, NamedBytes) or (named and self._names_file(cell, extensions or ()))
+
+
+def _common(column: str, kind: pa.DataType, values: Sequence[Any]) -> pa.DataType:
+    """A type for what has this type and for the values, files aside. Raises `DataError`."""
+    try:
+        found = pa.array([None if isinstance(value, NamedBytes) else value for value in values]).type
+        schemas = [pa.schema([(column, one)]) for one in (kind, found)]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowException, TypeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise DataError(f"the stream mixes types in {column!r}, which no packed column can hold: {why}") from None
 
 
 def _new_names(reader: TableReader) -> dict[str, str]:

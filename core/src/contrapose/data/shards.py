@@ -8,14 +8,23 @@ from pathlib import Path
 
 from contrapose.errors import DataError
 
+ADDRESS = r"\w\w+:"
+"""How the address of a place elsewhere begins: a scheme, which is no drive's letter."""
+
+TAR = r"\.(tar(\.\w+)?|tgz)$"
+"""How the name of a tar shard ends, compressed or not."""
+
 
 def shards_of(said: str, base: Path | None = None) -> list[Path]:
     """The files in their order, relative to ``base`` if they are there, else to the working folder.
 
     Raises `DataError` for an address of elsewhere, and where a file is missing or a pattern fits none.
     """
-    if re.match(r"\w\w+:", said):
-        raise DataError(f"{said}: shards are read from local files alone; mount them, or copy them here")
+    if re.match(ADDRESS, said):
+        raise DataError(
+            f"{said}: local files alone are read by position; mount them, or read them from their beginning, by data: "
+            "{use: webdataset, path: ..., streaming: true}"
+        )
     found: list[Path] = []
     for folder in ([] if base is None else [base]) + [Path()]:
         found = [file for name in expand(said) for file in _files(folder, name)]

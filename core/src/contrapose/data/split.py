@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from contrapose.errors import ConfigError, DataError
-from contrapose.types import Reader, Sample
+from contrapose.types import Reader, Sample, StreamReader
 
 TRAIN = "train"
 
@@ -40,6 +40,8 @@ def split(reader: Reader, spec: Mapping[str, Any] | str | None) -> dict[str, Rea
         return {TRAIN: reader}
     if not isinstance(spec, Mapping):
         raise ConfigError("write {column: c}, {by: group, test: 0.2, seed: 0}, or none", ("split",))
+    if isinstance(reader, StreamReader):
+        raise ConfigError("a stream can't be split; leave it out, and test on data of their own", ("split",))
     if not isinstance(reader, Divisible):
         raise ConfigError(f"{type(reader).__name__} can't be split; leave split out", ("split",))
     column = spec.get("column")

@@ -181,16 +181,7 @@ class TableReader:
             self._chunks[column] = found, np.cumsum([0, *map(len, found)]).tolist()
         chunks, starts = self._chunks[column]
         chunk = bisect.bisect_right(starts, row) - 1
-        cell = chunks[chunk][row - starts[chunk]]
-        if is_file(cell.type) and cell.is_valid:
-            data, name = cell["bytes"].as_py(), cell["path"].as_py()
-            return name if data is None else data if name is None else NamedBytes(data, name)
-        if isinstance(cell, (pa.ListScalar, pa.FixedSizeListScalar)) and cell.is_valid and _numeric(cell.values.type):
-            return cell.values.to_numpy(zero_copy_only=False)
-        try:
-            return cell.as_py()
-        except UnicodeDecodeError:  # text that isn't UTF-8 goes on as its bytes, for the modality to refuse or read
-            return cell.as_buffer().to_pybytes()
+        return as_cell(chunks[chunk][row - starts[chunk]])
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_chunks": {}}
@@ -207,6 +198,19 @@ class _Cells:
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         rows = (self.reader._cells(self.columns, int(row)) for row in self.reader.ids)
         return (cells for cells in rows if cells is not None)
+
+
+def as_cell(cell: pa.Scalar) -> Any:
+    """An Arrow value as its modality gets it: files as `NamedBytes`, lists of numbers as 1-D arrays, None where it is null."""
+    if is_file(cell.type) and cell.is_valid:
+        data, name = cell["bytes"].as_py(), cell["path"].as_py()
+        return name if data is None else data if name is None else NamedBytes(data, name)
+    if isinstance(cell, (pa.ListScalar, pa.FixedSizeListScalar)) and cell.is_valid and _numeric(cell.values.type):
+        return cell.values.to_numpy(zero_copy_only=False)
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:  # text that isn't UTF-8 goes on as its bytes, for the modality to refuse or read
+        return cell.as_buffer().to_pybytes()
 
 
 def map_table(file: Path) -> pa.Table:

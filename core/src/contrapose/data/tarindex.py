@@ -52,12 +52,13 @@ def _things(shard: Path, number: int, broken: list[str]) -> list[dict[str, Any]]
     with open(shard, "rb") as file:
         if file.read(2) == b"\x1f\x8b":
             raise DataError(
-                f"{shard}: compressed, so that nothing in it can be read at random; unpack it to a plain .tar"
+                f"{shard}: compressed, so that nothing in it can be read at random; unpack it to a plain .tar, or read it from "
+                "its beginning, by data: {use: webdataset, path: ..., streaming: true}"
             )
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                key, suffix = _split(member.name)
+                key, suffix = split_name(member.name)
                 if not suffix or not member.isreg() or member.issparse():
                     continue
                 thing = things.setdefault(key, {"__key__": key, "__url__": shard.name})
@@ -65,7 +66,7 @@ def _things(shard: Path, number: int, broken: list[str]) -> list[dict[str, Any]]
                     content = tar.extractfile(member)
                     assert content is not None
                     try:
-                        found = _parsed(suffix, content.read())
+                        found = parsed(suffix, content.read())
                     except ValueError as error:
                         broken.append(f"{shard.name}: {member.name}: {error}")
                         continue
@@ -82,14 +83,14 @@ def _things(shard: Path, number: int, broken: list[str]) -> list[dict[str, Any]]
     return list(things.values())
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """A file's name up to the first dot of its last part, and what follows; hidden files have no suffix."""
     folder, slash, file = name.rpartition("/")
     stem, _, suffix = file.partition(".")
     return f"{folder}{slash}{stem}", suffix if stem else ""
 
 
-def _parsed(suffix: str, content: bytes) -> dict[str, Any]:
+def parsed(suffix: str, content: bytes) -> dict[str, Any]:
     """The columns that a parsed file gives. Raises ``ValueError``."""
     if suffix == "cls":
         return {"cls": int(content)}

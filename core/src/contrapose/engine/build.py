@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from contrapose.config import Config, build
-from contrapose.config.schema import ModalityConfig
+from contrapose.config.schema import ModalityConfig, TrainConfig
 from contrapose.data import Loader, make_loader, open_reader, split
-from contrapose.errors import ConfigError
+from contrapose.errors import ConfigError, warn
 from contrapose.losses.engine import Engine
 from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
-from contrapose.types import Modality, Reader
+from contrapose.types import Modality, Reader, StreamReader
 from contrapose.views import ViewPlan
 
 from .components import Samples, eval_view, fit_modality, make_modality, modality_of, no_encoder
@@ -146,8 +146,9 @@ class Parts:
     def train_loader(self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu") -> Loader:
         """Batches of the training views, on ``device``."""
         t = self.run.train
+        reader = self.splits["train"]
         return make_loader(
-            self.splits["train"],
+            reader,
             self.plan.maker(t.seed),
             self.modalities,
             t.batch_size,
@@ -158,6 +159,7 @@ class Parts:
             drop_last=t.drop_last,
             together=t.together,
             window=t.window,
+            steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,
             device=device,
         )
 
@@ -192,6 +194,26 @@ class Parts:
             plan.fit(lambda modality: Samples(self.splits["train"], modality))
         else:
             plan.load_state_dict(self._fitted.get(key, {}))
+
+
+def stream_epoch(reader: StreamReader, train: TrainConfig) -> int:
+    """How many steps an epoch of a stream has. Raises ``ConfigError`` where nothing says how long to train."""
+    if reader.samples is None and train.steps is None:
+        raise ConfigError(
+            "nobody knows how long an epoch of a stream is: set train.steps, or samples: N under data",
+            ("train", "epochs"),
+        )
+    if reader.samples is None:
+        if train.checkpoint_every is None:
+            warn(
+                "train.steps are one epoch of a stream, so its first checkpoint comes last: set train.checkpoint_every"
+            )
+        return int(train.steps or 0)
+    if reader.samples < train.batch_size:
+        raise ConfigError(
+            f"an epoch of {reader.samples} samples has no batch of {train.batch_size}", ("data", "samples")
+        )
+    return reader.samples // train.batch_size
 
 
 def fingerprint(recipe: Mapping[str, Any], method: nn.Module) -> str:

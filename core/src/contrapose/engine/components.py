@@ -10,7 +10,7 @@ from contrapose.config import build, signature
 from contrapose.config.schema import ModalityConfig
 from contrapose.errors import ConfigError, PluginError, did_you_mean
 from contrapose.plugins import registry
-from contrapose.types import Modality, Reader, Sample
+from contrapose.types import Modality, Reader, Sample, StreamReader
 
 
 class Samples:
@@ -21,7 +21,8 @@ class Samples:
         self.modality = modality
 
     def __iter__(self) -> Iterator[Sample]:
-        samples = (self.reader[i] for i in range(len(self.reader)))
+        stream = isinstance(self.reader, StreamReader)
+        samples = iter(self.reader) if stream else (self.reader[i] for i in range(len(self.reader)))
         return (sample for sample in samples if self.modality in sample.data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 
 from contrapose.config import Config
 from contrapose.config.yaml import dump
-from contrapose.data.shards import shards_of
+from contrapose.data.shards import TAR, shards_of
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError
 
 CHANGEABLE = ("epochs", "steps", "chunk_size", "device", "workers", "checkpoint_every", "keep", "threads", "loggers")
@@ -122,7 +123,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 def _lasting(path: str, base: Path) -> str:
     """A path that holds from any folder, if something is there; patterns of shards too."""
-    if path.endswith(".tar"):
+    if re.search(TAR, path):
         try:
             inside = shards_of(path, base)[0].is_relative_to(base)
         except DataError:

@@ -14,11 +14,11 @@ from rich.console import Console
 from torch import nn
 
 from contrapose.config import Config
-from contrapose.data import Loader
-from contrapose.errors import CheckpointError, ConfigError
+from contrapose.data import Loader, StreamLoader
+from contrapose.errors import CheckpointError, ConfigError, DataError
 from contrapose.methods.method import Method
 from contrapose.plugins import registry
-from contrapose.types import Batch, Reader, Rows
+from contrapose.types import Batch, Reader, Rows, StreamReader
 
 from . import checkpoint, folder
 from .build import Parts, fingerprint
@@ -135,14 +135,19 @@ class Run:
         """How much of the training split could not be read while it was trained on."""
         skips, train = read_skipped(self.dir), self.config.run.train
         steps = read_metrics(self.dir / "metrics.csv").steps
-        shown = int(steps[-1]) * train.batch_size if len(steps) else 0
-        return Unread(len(skips), len({sample for sample, _, _ in skips}), min(shown, len(self.parts.splits["train"])))
+        shown, data = int(steps[-1]) * train.batch_size if len(steps) else 0, self.parts.splits["train"]
+        seen = shown if isinstance(data, StreamReader) else min(shown, len(data))
+        return Unread(len(skips), len({sample for sample, _, _ in skips}), seen)
 
     def reader(self, split: str = "train") -> Reader:
-        """A split of the data that the run was trained on. Raises ``DataError``."""
+        """A split of the data that the run was trained on, by position. Raises ``DataError`` for a stream."""
         splits = self.parts.splits
         if split not in splits:
             raise ConfigError(f"the data have no split {split!r}; there is {', '.join(splits)}")
+        if isinstance(splits[split], StreamReader):
+            raise DataError(
+                f"{split} is a stream, and this needs samples by position: write it down by contrapose pack"
+            )
         return splits[split]
 
     def encoder(self, modality: str) -> nn.Module:
@@ -214,6 +219,8 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
             console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
             for change in changes(last.state, origin(accelerator, config.run.train)):
                 console.print(change, highlight=False, soft_wrap=True)
+            if isinstance(loader, StreamLoader) and (notice := loader.restore(last.state["stream"])):
+                console.print(notice, highlight=False, soft_wrap=True)
         else:
             console.print(
                 f"{where} has no checkpoint yet: starting from its beginning", highlight=False, soft_wrap=True
@@ -227,6 +234,10 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
 def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
+    if isinstance(parts.splits["train"], StreamReader) and (needy := method.needs_positions):
+        raise ConfigError(
+            "it needs to know all samples, and a stream doesn't say; pack the data", ("method", "sources", needy[0])
+        )
     return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 
@@ -250,7 +261,7 @@ def _fit(
         )
 
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
-    feed = Feed(batches, len(loader), embed_train)
+    feed = Feed(batches, len(loader), embed_train, loader.state if isinstance(loader, StreamLoader) else None)
     with told(method, parts.run.train, where, accelerator.num_processes):
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
     run = Run(where, parts, method)

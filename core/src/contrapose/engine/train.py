@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from rich.console import Console
 
 from contrapose.methods.gather import average, share
@@ -43,12 +44,14 @@ class Feed:
     """What the loop is fed.
 
     ``batches(epoch, start)`` yields the batches of an epoch from the one numbered ``start`` on, on the
-    training device; ``embed(ref)`` is a table of the method over the whole training set (what ``method.epoch`` asks for).
+    training device; ``embed(ref)`` is a table of the method over the whole training set (what ``method.epoch`` asks for);
+    ``state()`` is where in a stream this process stands, JSON-able, None where the step tells it.
     """
 
     batches: Callable[[int, int], Iterable[Batch]]
     steps_per_epoch: int
     embed: Callable[[str], Rows]
+    state: Callable[[], dict[str, Any]] | None = None
 
 
 def check(method: Method, train: TrainConfig) -> None:
@@ -157,9 +160,10 @@ def fit(
     def save(batch: Batch) -> None:
         metrics.sync()
         require_finite_weights(method, step, batch.sample)
+        stream = {} if feed.state is None else {"stream": gather_object([feed.state()])}
         if main:
             parts = {"model": method.state_dict(), "optimizer": optimizer_tensors(optimizer, method)}
-            checkpoint.save(folder / "checkpoints", parts, {**identity, "step": step}, train.keep)
+            checkpoint.save(folder / "checkpoints", parts, {**identity, **stream, "step": step}, train.keep)
         accelerator.wait_for_everyone()
 
     told = quiet

@@ -215,6 +215,11 @@ class Method(nn.Module):
         """Whether a source wants the training set embedded at the start of each epoch."""
         return any(type(s).epoch is not Source.epoch for s in self._sources.values())
 
+    @property
+    def needs_positions(self) -> list[str]:
+        """The sources that a stream can't serve: those that embed the training set, or keep an entry for each of its samples."""
+        return [n for n, s in self._sources.items() if s.counted or type(s).epoch is not Source.epoch]
+
     def epoch(self, embed: Callable[[str], Rows]) -> None:
         """Start an epoch: ``embed(ref)`` gives that table over the whole training set, equal on all ranks."""
         for source in self._sources.values():

@@ -226,8 +226,8 @@ def register_readers() -> list[Spec]:
         Spec("manifest", "contrapose.data.manifest:ManifestReader", "a table (Parquet, CSV, JSONL), one thing a row"),
         Spec("folder", "contrapose.data.folder:FolderReader", "files, joined into one thing by their stem"),
         Spec("packed", "contrapose.data.packed:PackedReader", "a folder that contrapose pack wrote"),
-        Spec("webdataset", "contrapose.data.tar:TarReader", "local tar shards, joined into one thing by their stem"),
-        Spec("hf", "contrapose.data.hf:HuggingFaceReader", "a dataset that the package datasets reads"),
+        Spec("webdataset", "contrapose.data.tarstream:webdataset", "tar shards, joined into one thing by their stem"),
+        Spec("hf", "contrapose.data.hf:hugging_face", "a dataset that the package datasets reads"),
     ]
 
 

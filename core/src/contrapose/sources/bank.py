@@ -32,6 +32,7 @@ class Bank(Stored):
 
     z: Tensor
     seen: Tensor
+    counted = True
 
     def __init__(self, of: str, momentum: float = 0.5, name: str = "bank") -> None:
         super().__init__()

@@ -29,9 +29,11 @@ class Source(nn.Module, ABC):
     """Base of sources. State lives in parameters or persistent buffers only.
 
     ``refs``: the tables that it reads, which are kept for it; the first gives its width and columns while it has no rows.
+    ``counted``: it is as large as the largest sample id, so it needs samples that are numbered from 0 without gaps.
     """
 
     refs: tuple[str, ...] = ()
+    counted: bool = False
 
     def setup(self, dim: Callable[[str], int], sources: Mapping[str, Source]) -> None:
         """Called once, when all branches are known: ``dim(ref)`` is the width of a table."""

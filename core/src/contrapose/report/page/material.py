@@ -17,7 +17,7 @@ from contrapose.errors import ConfigError, ContraposeError, DataError, warn
 from contrapose.evaluate import Embedded, evaluate
 from contrapose.evaluate.evaluate import embedded
 from contrapose.evaluate.evaluation import Row
-from contrapose.types import Reader
+from contrapose.types import Reader, StreamReader
 
 if TYPE_CHECKING:
     from contrapose.engine.run import Run
@@ -43,9 +43,9 @@ class Material:
 
     @cached_property
     def splits(self) -> dict[str, Reader]:
-        """The data by split; empty where they can't be read."""
+        """The data by split; without streams, which can't be counted, and empty where they can't be read."""
         try:
-            return self.run.parts.splits
+            return {name: part for name, part in self.run.parts.splits.items() if not isinstance(part, StreamReader)}
         except ContraposeError:
             return {}
 
