@@ -97,5 +97,11 @@ def lone(module: nn.Module, *args: Any) -> Any:
 
 def touch(module: nn.Module) -> Tensor:
     """A zero that every trained parameter takes part in, so that ranks without rows still agree on the gradients to reduce."""
-    used = [p.flatten()[:0].sum() for p in module.parameters() if p.requires_grad]
+    used = [local(p).flatten()[:0].sum() for p in module.parameters() if p.requires_grad]
     return torch.stack(used).sum() if used else torch.zeros(())
+
+
+def local(parameter: Tensor) -> Tensor:
+    """What this rank holds of a parameter that may be split over ranks, in the graph."""
+    held: Tensor = parameter.to_local() if hasattr(parameter, "to_local") else parameter
+    return held

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from contrapose.branches.syncnorm import SyncNorm
 from contrapose.errors import ConfigError
 from contrapose.methods.project import Part
 from contrapose.types import Batch
@@ -93,8 +94,10 @@ def require_exact(method: Method, batchnorm: bool) -> None:
     """
     for name, module in method.towers.named_modules():
         norm = isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None)
-        if norm and isinstance(module, nn.SyncBatchNorm):
-            raise ConfigError(f"{name} is a SyncBatchNorm, which can't work in chunks", ("train", "chunk_size"))
+        if norm and isinstance(module, (nn.SyncBatchNorm, SyncNorm)):
+            raise ConfigError(
+                f"{name} is a BatchNorm synchronised over processes, which can't work in chunks", ("train", "chunk_size")
+            )
         if norm and not batchnorm:
             raise ConfigError(
                 f"{name} is a BatchNorm: in chunks it would see a chunk's statistics, and the gradient wouldn't be the whole "

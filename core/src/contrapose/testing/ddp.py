@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from contrapose.branches.syncnorm import SyncNorm
 from contrapose.engine.gradcache import backward_in_chunks
 from contrapose.errors import ConfigError
 from contrapose.methods.gather import average, total, world_size
@@ -41,7 +42,8 @@ def assert_ddp_equivalent(
     """Fail unless several processes (gloo) give the parameters the gradients of one process on the whole batch.
 
     Works on a copy of the method, on the CPU in float64, its encoders and heads in eval mode: dropout and BatchNorm's batch
-    statistics differ between processes by their nature. The copy takes an SGD step after each batch and commits it, so that with
+    statistics differ between processes by their nature. BatchNorm that is synchronised (``branches.syncnorm.synchronise``) is in
+    train mode. The copy takes an SGD step after each batch and commits it, so that with
     several batches what sources and twins have kept of the first tells in the second; it must be the same on all ranks then. ::
 
         def test_two_processes_train_as_one():
@@ -65,7 +67,11 @@ def assert_ddp_equivalent(
     """
     batches = [_double(b) for b in ([batch] if isinstance(batch, Batch) else batch)]
     start = copy.deepcopy(method) if isinstance(method, Method) else method()
-    start.to("cpu", torch.float64).train().towers.eval()
+    start.to("cpu", torch.float64).train()
+    synced = [m for m in start.towers.modules() if isinstance(m, SyncNorm) and m.training]
+    start.towers.eval()
+    for norm in synced:
+        norm.train()
     if start.clock.steps_per_epoch is None:
         start.clock.start(steps_per_epoch=10, epochs=1)
     sizes = [_sizes(len(b), world_size, split) for b in batches]
