@@ -103,5 +103,10 @@ def touch(module: nn.Module) -> Tensor:
 
 def local(parameter: Tensor) -> Tensor:
     """What this rank holds of a parameter that may be split over ranks, in the graph."""
-    held: Tensor = parameter.to_local() if hasattr(parameter, "to_local") else parameter
+    held: Tensor = parameter.to_local() if is_split(parameter) else parameter  # type: ignore[operator]
     return held
+
+
+def is_split(parameter: Tensor) -> bool:
+    """Whether it is a DTensor; importing that class takes longer than most processes want."""
+    return hasattr(parameter, "to_local")

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from torch.nn.parallel import DistributedDataParallel
 
+from contrapose.branches.syncnorm import synchronise
 from contrapose.methods.gather import average, share
 from contrapose.types import Batch, Rows
 
@@ -29,6 +31,7 @@ from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, se
 from .progress import ProgressLine
 from .randomness import reproducible, reseed
 from .schedule import lr_factor
+from .shard import clip, gathered, shard, wanted, whole_parameters
 from .skipped import Skipped
 from .stop import Interrupted, StopRequest
 
@@ -52,10 +55,12 @@ class Feed:
 
 
 def check(method: Method, train: TrainConfig) -> None:
-    """Raise ``ConfigError`` for what can't be trained so, before anything is written.
+    """Make ready what the config says of ``method``, and raise ``ConfigError`` for what can't be trained so.
 
-    That is an optimiser or a schedule that there isn't, and a BatchNorm in chunks.
+    That is an optimiser or a schedule that there isn't, and a BatchNorm in chunks, or one that can't be synchronised.
     """
+    if train.sync_batchnorm:
+        synchronise(method.towers)
     make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
     lr_factor(train.schedule, 0, steps_per_epoch=1, epochs=1)
     if train.chunk_size is not None:
@@ -69,11 +74,12 @@ def backward(
     if train.chunk_size is None:
         out: LossOut = model(batch)
         accelerator.backward(out.loss)
-        return out
-    out = backward_in_chunks(
-        method, batch, train.chunk_size, batchnorm=train.chunk_batchnorm, autocast=accelerator.autocast
-    )
-    average(method.parameters())
+    else:
+        out = backward_in_chunks(
+            method, batch, train.chunk_size, batchnorm=train.chunk_batchnorm, autocast=accelerator.autocast
+        )
+    if not isinstance(model, DistributedDataParallel):
+        average(whole_parameters(method))
     return out
 
 
@@ -90,7 +96,7 @@ def train_step(
     for p in method.frozen():
         p.grad = None
     if train.clip is not None:
-        accelerator.clip_grad_norm_(method.parameters(), train.clip)
+        clip(method.parameters(), train.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     method.advance()
@@ -112,7 +118,7 @@ def fit(
     """Train ``method`` in place, logging and saving into the run's ``folder``.
 
     Args:
-        method: the method; its forward is its loss.
+        method: the method; its forward is its loss. With ``train.shard`` its weights stay split afterwards.
         feed: the batches.
         train: the config's ``train`` section.
         folder: the run folder.
@@ -136,6 +142,12 @@ def fit(
         # Before the method goes to its device: sources take their buffers' shapes from what they load.
         method.load_state_dict(resume.tensors("model"))
     method.to(accelerator.device)
+    split = wanted(train)
+    bare = split or train.chunk_size is not None
+    if bare:
+        share([*method.parameters()])  # as the wrapper for several processes does when it is made
+    if split:
+        shard(method, accelerator.device)
     method.clock.start(per_epoch, epochs)
     optimizer = make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
     if resume is not None:
@@ -143,10 +155,8 @@ def fit(
     with warnings.catch_warnings():
         # torch 2.14 deprecates the option that keeps buffers apart, before there is another that does.
         warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
-        # In chunks there is no wrapper for several processes: it would reduce the gradients once a chunk.
-        model = accelerator.prepare_model(method, evaluation_mode=train.chunk_size is not None)
-    if train.chunk_size is not None:
-        share([*method.parameters()])  # as the wrapper does when it is made
+        # In chunks there is no wrapper for several processes: it would reduce the gradients once a chunk. Split weights have none.
+        model = accelerator.prepare_model(method, evaluation_mode=bare)
 
     main, rank = accelerator.is_main_process, accelerator.process_index
     line = ProgressLine(console, step, steps, per_epoch, train.batch_size, quiet or not main)
@@ -157,8 +167,11 @@ def fit(
     def save(batch: Batch) -> None:
         metrics.sync()
         require_finite_weights(method, step, batch.sample)
+        parts = {
+            "model": gathered(method.state_dict(), main),
+            "optimizer": gathered(optimizer_tensors(optimizer, method), main),
+        }
         if main:
-            parts = {"model": method.state_dict(), "optimizer": optimizer_tensors(optimizer, method)}
             checkpoint.save(folder / "checkpoints", parts, {**identity, "step": step}, train.keep)
         accelerator.wait_for_everyone()
 
