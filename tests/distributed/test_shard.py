@@ -37,6 +37,13 @@ class Deep(nn.Module):
         return {"pooled": h.mean(1), "dense": h, "layer3": h[:, 0]}
 
 
+class Turned(nn.Module):
+    """(n, P, C) to (n, C, P), and back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
 def method(name: str) -> Method:
     encoders = {m: Deep(m, n) for n, m in enumerate(CASES[name].modalities)}
     torch.manual_seed(0)
@@ -46,14 +53,46 @@ def method(name: str) -> Method:
     return made
 
 
-def check(name: str, missing: Mapping[str, Sequence[int]] | None = None, **how: Any) -> None:
-    """Three steps: twins and queues of the first tell in the second."""
-    batches = [batch(CASES[name].views, COUNT, seed, missing) for seed in range(3)]
-    assert_ddp_equivalent(method(name), batches, split_weights=True, **how)
+def check(name: str, missing: Mapping[str, Sequence[int]] | None = None, synced: bool = False, **how: Any) -> None:
+    """Two steps: twins and queues of the first tell in the second."""
+    batches = [batch(CASES[name].views, COUNT, seed, missing) for seed in (0, 1)]
+    made = method(name)
+    if synced:
+        for encoder in (*made.encoders.values(), *(e for t in made.towers.twins.values() for e in t.encoders.values())):
+            encoder.blocks[0][1] = nn.Sequential(Turned(), nn.BatchNorm1d(7), Turned()).double()
+        synchronise(made.towers)
+    assert_ddp_equivalent(made, batches, split_weights=True, **how)
 
 
-@pytest.mark.parametrize(
-    "name", ["byol", "swav", *(pytest.param(n, marks=pytest.mark.slow) for n in CASES if n not in ("byol", "swav"))]
-)
+def listed(names: Sequence[str], fast: Sequence[str]) -> list[Any]:
+    return [pytest.param(n, marks=() if n in fast else pytest.mark.slow) for n in names]
+
+
+@pytest.mark.parametrize("name", listed([*CASES], ["byol", "swav"]))
 def test_split_weights_change_no_gradient(name: str) -> None:
     check(name)
+
+
+@pytest.mark.parametrize("name", listed(["simclr", "moco-v2", "dino", "cpc", "clip"], ["moco-v2"]))
+def test_nor_in_chunks_of_which_one_rank_has_more(name: str) -> None:
+    check(name, split=(2, 7), chunk_size=2)
+
+
+NONE_ON = [(0, 1, 2, 3), (4, 5, 6, 7, 8), (1, 5)]
+LACKING = [("crosspoint", gone) for gone in (*NONE_ON, tuple(range(9)))]
+LACKING += [(name, gone) for name in ("clip", "cmc", "gram", "hub") for gone in NONE_ON]
+
+
+@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize(
+    ("name", "missing"), [pytest.param(*p, marks=() if n in (0, 3) else pytest.mark.slow) for n, p in enumerate(LACKING)]
+)
+def test_nor_where_a_rank_lacks_a_modality(name: str, missing: Sequence[int], chunk: int | None) -> None:
+    """The first rank, the second, each a part, or nobody has it."""
+    check(name, {"flat": missing, "video": missing}, chunk_size=chunk)
+
+
+@pytest.mark.parametrize("name", listed(["byol", "simclr", "moco-v2", "crosspoint"], ["byol"]))
+@pytest.mark.parametrize("split", [(5, 4), (0, 9)])
+def test_with_synchronised_batchnorm(name: str, split: tuple[int, int]) -> None:
+    check(name, {"flat": (0, 1, 2, 3)}, synced=True, split=split)

@@ -6,6 +6,7 @@ Not on the whole method: its prototypes, temperatures and terms are read outside
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from contrapose.methods.method import Method
 
 BLOCK = 1_000_000
-"""An element of a ``ModuleList`` or ``Sequential`` of so many parameters is gathered by itself, when it is its turn."""
+"""A block in a ``ModuleList`` or ``Sequential``, of so many parameters, is put together by itself, when it is its turn."""
 
 
 def wanted(train: TrainConfig) -> bool:
@@ -57,6 +58,8 @@ def shard(method: Method, device: torch.device | str, block: int = BLOCK) -> Non
         for part in [*_blocks(piece, block), piece]:
             # Put together anew for the backward pass: a twin has none, after which it would be taken apart.
             fully_shard(part, mesh=mesh, reshard_after_forward=True, ignored_params=scalars)
+        # What comes out of a piece is never written to; of what comes out of a block within it torch warns with reason.
+        warnings.filterwarnings("ignore", rf"FSDP2-wrapped module \({type(piece).__name__}\) returned a view")
         piece.collective = True  # type: ignore[assignment]
 
 
@@ -120,12 +123,14 @@ def _pieces(method: Method) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _blocks(piece: nn.Module, block: int) -> list[nn.Module]:
-    """Its large repeated parts, inner ones first."""
+    """Its large repeated parts, inner ones first. A single layer is none: what follows it may write to its outcome."""
     found = dict.fromkeys(
         child
         for parent in piece.modules()
         if isinstance(parent, (nn.ModuleList, nn.Sequential))
         for child in parent
-        if not isinstance(child, nn.ModuleList) and sum(p.numel() for p in child.parameters()) >= block
+        if not isinstance(child, nn.ModuleList)
+        and any(True for _ in child.children())
+        and sum(p.numel() for p in child.parameters()) >= block
     )
     return [*reversed(found)]
