@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from contrapose import Method
+from contrapose import ConfigError, Method
 from contrapose.branches.syncnorm import synchronise
+from contrapose.engine.shard import shard
 from contrapose.testing import assert_ddp_equivalent
 from tests.algebra import CASES, FEATURES, WIDTH, batch
 
@@ -85,7 +86,8 @@ LACKING += [(name, gone) for name in ("clip", "cmc", "gram", "hub") for gone in 
 
 @pytest.mark.parametrize("chunk", [None, 2])
 @pytest.mark.parametrize(
-    ("name", "missing"), [pytest.param(*p, marks=() if n in (0, 3) else pytest.mark.slow) for n, p in enumerate(LACKING)]
+    ("name", "missing"),
+    [pytest.param(*p, marks=() if n in (0, 3) else pytest.mark.slow) for n, p in enumerate(LACKING)],
 )
 def test_nor_where_a_rank_lacks_a_modality(name: str, missing: Sequence[int], chunk: int | None) -> None:
     """The first rank, the second, each a part, or nobody has it."""
@@ -96,3 +98,13 @@ def test_nor_where_a_rank_lacks_a_modality(name: str, missing: Sequence[int], ch
 @pytest.mark.parametrize("split", [(5, 4), (0, 9)])
 def test_with_synchronised_batchnorm(name: str, split: tuple[int, int]) -> None:
     check(name, {"flat": (0, 1, 2, 3)}, synced=True, split=split)
+
+
+def test_pieces_that_share_a_weight_are_refused() -> None:
+    made = method("clip")
+    text, image = made.encoders.values()
+    image.last = text.last
+    with pytest.raises(
+        ConfigError, match=r"^encoders\.\w+ and encoders\.\w+ share a parameter, so they can't be split$"
+    ):
+        shard(made, "cpu")

@@ -1,4 +1,4 @@
-"""BatchNorm over two processes is BatchNorm of one on the whole batch: statistics, gradients, in train mode, whoever has no rows."""
+"""BatchNorm over two processes is BatchNorm of one on the whole batch: statistics and gradients, whoever has no rows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def test_two_processes_in_train_mode_equal_one(name: str, split: tuple[int, int]
 
 
 @pytest.mark.parametrize(
-    "gone", [{"flat": (4, 5, 6, 7, 8)}, {"flow": (0, 1, 2, 3), "flat": (1, 2, 3, 4, 5, 6, 7, 8)}, {"flat": range(9)}], ids=str
+    "gone",
+    [{"flat": (4, 5, 6, 7, 8)}, {"flow": (0, 1, 2, 3), "flat": (1, 2, 3, 4, 5, 6, 7, 8)}, {"flat": range(9)}],
+    ids=str,
 )
 @pytest.mark.parametrize("name", ["crosspoint", pytest.param("cmc", marks=pytest.mark.slow)])
 def test_a_rank_without_a_modality_changes_nothing(name: str, gone: dict[str, Sequence[int]]) -> None:
@@ -78,7 +80,9 @@ def _through(norm: SyncNorm, x: Tensor, weight: Tensor) -> tuple[dict[str, Tenso
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
-@pytest.mark.parametrize(("plain", "shape"), [(nn.BatchNorm1d, ()), (nn.BatchNorm2d, (3, 2)), (nn.BatchNorm3d, (2, 1, 3))])
+@pytest.mark.parametrize(
+    ("plain", "shape"), [(nn.BatchNorm1d, ()), (nn.BatchNorm2d, (3, 2)), (nn.BatchNorm3d, (2, 1, 3))]
+)
 def test_the_layer_is_torch_s_on_all_rows(plain: Any, shape: tuple[int, ...], split: tuple[int, int]) -> None:
     """Running statistics, the gradient of each row, scale and shift; far from zero, where a sum of squares loses its digits."""
     g = torch.Generator().manual_seed(3)

@@ -103,7 +103,7 @@ def touch(module: nn.Module) -> Tensor:
 
 def local(parameter: Tensor) -> Tensor:
     """What this rank holds of a parameter that may be split over ranks, in the graph."""
-    held: Tensor = parameter.to_local() if is_split(parameter) else parameter  # type: ignore[operator]
+    held: Tensor = parameter.to_local() if is_split(parameter) else parameter  # type: ignore[attr-defined]
     return held
 
 

@@ -53,7 +53,7 @@ class SyncNorm(nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, var: Tensor) -> None:
-        self.num_batches_tracked.add_(1)  # type: ignore[operator, union-attr]
+        self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
         for running, value in ((self.running_mean, mean), (self.running_var, var)):
             running.lerp_(value.to(running.dtype), share)  # type: ignore[union-attr]

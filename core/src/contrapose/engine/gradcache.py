@@ -101,7 +101,8 @@ def require_exact(method: Method, batchnorm: bool) -> None:
         norm = isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None)
         if norm and isinstance(module, (nn.SyncBatchNorm, SyncNorm)):
             raise ConfigError(
-                f"{name} is a BatchNorm synchronised over processes, which can't work in chunks", ("train", "chunk_size")
+                f"{name} is a BatchNorm synchronised over processes, which can't work in chunks",
+                ("train", "chunk_size"),
             )
         if norm and not batchnorm:
             raise ConfigError(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from contrapose.branches.heads import is_split, local
-from contrapose.errors import ConfigError, warn
+from contrapose.errors import ConfigError
 from contrapose.methods.gather import total, world_size
 
 if TYPE_CHECKING:
@@ -27,11 +27,8 @@ BLOCK = 1_000_000
 
 
 def wanted(train: TrainConfig) -> bool:
-    """Whether to shard: ``train.shard``, or ``accelerate launch --use_fsdp``; says so where there is one process alone."""
-    asked = train.shard or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-    if asked and world_size() == 1:
-        warn("train.shard: a single process holds all of the weights, so there is nothing to split")
-    return asked and world_size() > 1
+    """Whether to shard: ``train.shard``, or ``accelerate launch --use_fsdp``, and more than one process."""
+    return world_size() > 1 and (train.shard or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true")
 
 
 def shard(method: Method, device: torch.device | str, block: int = BLOCK) -> None:
@@ -44,15 +41,17 @@ def shard(method: Method, device: torch.device | str, block: int = BLOCK) -> Non
     Raises:
         ConfigError: two pieces share a parameter.
     """
-    from torch.distributed.device_mesh import init_device_mesh  # here, since importing them takes half a second
-    from torch.distributed.fsdp import fully_shard
-
-    mesh = init_device_mesh(torch.device(device).type, (world_size(),))
     owner: dict[Parameter, str] = {}
     for name, piece in _pieces(method):
         for p in piece.parameters():
             if owner.setdefault(p, name) != name:
-                raise ConfigError(f"{owner[p]} and {name} share a parameter, so they can't be split", ("train", "shard"))
+                raise ConfigError(
+                    f"{owner[p]} and {name} share a parameter, so they can't be split", ("train", "shard")
+                )
+    from torch.distributed.device_mesh import init_device_mesh  # here, since importing them takes half a second
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(torch.device(device).type, (world_size(),))
     for _, piece in _pieces(method):
         scalars = {p for p in piece.parameters() if p.dim() == 0}
         for part in [*_blocks(piece, block), piece]:
@@ -80,7 +79,7 @@ def gathered(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
     """Whole tensors, put together one at a time and kept, on the CPU, where ``keep``; all ranks must call it."""
     made = {}
     for name, tensor in tensors.items():
-        whole = tensor.full_tensor() if is_split(tensor) else tensor  # type: ignore[operator]
+        whole = tensor.full_tensor() if is_split(tensor) else tensor  # type: ignore[attr-defined]
         if keep:
             made[name] = whole.detach().cpu()
     return made
@@ -98,14 +97,17 @@ def like(value: Tensor, parameter: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clip(parameters: Iterable[Parameter], largest: float) -> None:
-    """Scale gradients so that the norm of all together, over all ranks, is at most ``largest``, as torch's ``clip_grad_norm_`` does."""
-    having = [p for p in parameters if p.grad is not None]
-    split = [local(p.grad) for p in having if is_split(p)]
+    """Scale gradients so that the norm of all together is at most ``largest``, as torch's ``clip_grad_norm_`` does."""
+    params = [*parameters]
+    grads = [p.grad for p in params if p.grad is not None]
+    split, whole = [local(g) for g in grads if is_split(g)], [g for g in grads if not is_split(g)]
     if not split:
-        nn.utils.clip_grad_norm_(having, largest)
+        nn.utils.clip_grad_norm_(params, largest)
         return
-    whole = [p.grad for p in having if not is_split(p)]
-    norms = [total(nn.utils.get_total_norm(split).square()).sqrt(), *([nn.utils.get_total_norm(whole)] if whole else ())]
+    norms = [
+        total(nn.utils.get_total_norm(split).square()).sqrt(),
+        *([nn.utils.get_total_norm(whole)] if whole else ()),
+    ]
     factor = (largest / (torch.stack(norms).norm() + 1e-6)).clamp(max=1.0)
     for grad in (*split, *whole):
         grad.mul_(factor)

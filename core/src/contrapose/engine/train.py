@@ -17,6 +17,7 @@ from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
 from contrapose.branches.syncnorm import synchronise
+from contrapose.errors import warn
 from contrapose.methods.gather import average, share
 from contrapose.types import Batch, Rows
 
@@ -59,6 +60,8 @@ def check(method: Method, train: TrainConfig) -> None:
 
     That is an optimiser or a schedule that there isn't, and a BatchNorm in chunks, or one that can't be synchronised.
     """
+    if train.shard and not wanted(train):
+        warn("train.shard: a single process holds all of the weights, so there is nothing to split")
     if train.sync_batchnorm:
         synchronise(method.towers)
     make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
@@ -143,9 +146,11 @@ def fit(
         method.load_state_dict(resume.tensors("model"))
     method.to(accelerator.device)
     split = wanted(train)
-    bare = split or train.chunk_size is not None
+    # The wrapper for several processes reduces gradients during the backward pass: once a chunk, with weights that it takes for
+    # whole, and in no fixed order with the messages of the norms. Else they are averaged after it.
+    bare = split or train.sync_batchnorm or train.chunk_size is not None
     if bare:
-        share([*method.parameters()])  # as the wrapper for several processes does when it is made
+        share([*method.parameters()])  # as the wrapper does when it is made
     if split:
         shard(method, accelerator.device)
     method.clock.start(per_epoch, epochs)
@@ -155,7 +160,6 @@ def fit(
     with warnings.catch_warnings():
         # torch 2.14 deprecates the option that keeps buffers apart, before there is another that does.
         warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
-        # In chunks there is no wrapper for several processes: it would reduce the gradients once a chunk. Split weights have none.
         model = accelerator.prepare_model(method, evaluation_mode=bare)
 
     main, rank = accelerator.is_main_process, accelerator.process_index
@@ -221,7 +225,8 @@ def batch_line(train: TrainConfig, processes: int) -> str:
     size = f"{least:,} or {least + 1:,}" if rest else f"{least:,}"
     each = f", {size} in each of {processes} processes" if processes > 1 else ""
     chunk = f", {train.chunk_size:,} at a time through the encoders" if train.chunk_size else ""
-    return f"batches of {train.batch_size:,} samples{each}{chunk}"
+    split = ", which split the weights" if wanted(train) else ""
+    return f"batches of {train.batch_size:,} samples{each}{split}{chunk}"
 
 
 def _agreed(stop: StopRequest, step: int, accelerator: Accelerator) -> int | None:

@@ -47,7 +47,7 @@ def run_jointly(
     for members in _groups([[notes[k][2] for notes in everyone] for k in range(len(data))], together):
         counts = [sum(notes[k][0] for k in members) for notes in everyone]
         having = [k for k in members if rows[k]]
-        batch = tree_cat([data[k] for k in having]) if len(having) > 1 else data[having[0]] if having else None
+        batch: Any = tree_cat([data[k] for k in having]) if len(having) > 1 else data[having[0]] if having else None
         if not all(counts):
             batch = _lent(batch, next(r for r, n in enumerate(counts) if n), next(iter(module.parameters())))
         empty = [data[k].sum() for k in members if not rows[k] and isinstance(data[k], Tensor)]

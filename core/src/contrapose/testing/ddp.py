@@ -109,7 +109,9 @@ def _steps(
             out = backward_in_chunks(method, batch, chunk_size)
         trained = {n: p for n, p in method.named_parameters() if p.requires_grad}
         average(whole_parameters(method))
-        grads = gathered({n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in trained.items()}, True)
+        grads = gathered(
+            {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in trained.items()}, True
+        )
         made.append(_Step(total(out.loss) / world_size(), grads))
         for p in method.frozen():
             p.grad = None
