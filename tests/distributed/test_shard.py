@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from contrapose import ConfigError, Method
+from contrapose.branches.heads import local
 from contrapose.branches.syncnorm import synchronise
 from contrapose.engine.shard import shard
 from contrapose.testing import assert_ddp_equivalent
+from contrapose.testing.ranks import ranks
 from tests.algebra import CASES, FEATURES, WIDTH, batch
 
 COUNT = 9
@@ -98,6 +100,20 @@ def test_nor_where_a_rank_lacks_a_modality(name: str, missing: Sequence[int], ch
 @pytest.mark.parametrize("split", [(5, 4), (0, 9)])
 def test_with_synchronised_batchnorm(name: str, split: tuple[int, int]) -> None:
     check(name, {"flat": (0, 1, 2, 3)}, synced=True, split=split)
+
+
+def _held(made: Method) -> list[int]:
+    """How many numbers this rank keeps of the trained network's parameters and of its twin's."""
+    shard(made, "cpu")
+    towers = [made.towers.encoders, made.towers.projectors, made.towers.twins]
+    return [sum(local(p).numel() for p in part.parameters()) for part in towers]
+
+
+def test_each_rank_keeps_a_part_of_weights_and_twins() -> None:
+    made = method("moco-v2")
+    whole = [sum(p.numel() for p in m.parameters()) for m in (made.encoders, made.towers.projectors, made.towers.twins)]
+    for parts in zip(whole, *ranks(2).do(_held, [(made,), (made,)]), strict=True):
+        assert max(parts[1:]) < 0.7 * parts[0]
 
 
 def test_pieces_that_share_a_weight_are_refused() -> None:
