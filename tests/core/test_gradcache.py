@@ -119,7 +119,7 @@ def test_batchnorm_is_refused_unless_it_is_accepted() -> None:
     for norm in (method.encoders["pulse"].norm, method.towers.twins["twin_0"].encoders["pulse"].norm):
         assert int(norm.num_batches_tracked) == 3  # once a chunk, though each chunk ran twice
     method.encoders["pulse"].norm = nn.SyncBatchNorm(POSITIONS)
-    with pytest.raises(ConfigError, match="SyncBatchNorm, which can't work in chunks"):
+    with pytest.raises(ConfigError, match="synchronised over processes, which can't work in chunks"):
         backward_in_chunks(method, data, 3, batchnorm=True)
 
 

@@ -20,7 +20,9 @@ from contrapose.plugins import configure
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs/scale.md").read_text()
 SNIPPETS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.M | re.S)
-RUNS = [f"#!/bin/bash\n{line}" for line in SNIPPETS[2][1].splitlines()] + [SNIPPETS[3][1]]
+LINES = [*SNIPPETS[2][1].splitlines(), *SNIPPETS[5][1].splitlines()]
+RUNS = [*(f"#!/bin/bash\n{line}" for line in LINES), SNIPPETS[3][1]]
+NAMES = ["torchrun", "accelerate", "torchrun-shard", "accelerate-fsdp", "slurm"]
 BARE = "norm: false, dropout: 0.1"
 
 
@@ -52,15 +54,20 @@ def run(command: list[str], place: Path) -> str:
 
 
 def test_these_are_all_snippets() -> None:
-    assert [language for language, _ in SNIPPETS] == ["yaml", "python", "bash", "bash", "python"]
+    assert [language for language, _ in SNIPPETS] == ["yaml", "python", "bash", "bash", "yaml", "bash", "python"]
 
 
 def test_the_config(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     configure().load_file(Path(__file__).with_name("waves.py"))  # as other tests do: a module's name is taken once
-    said = YAML(typ="safe", pure=True).load(SNIPPETS[0][1])["train"]
-    settings = [f"train.{key}={value // 128 or 1}" for key, value in said.items()]
+    large, synced = (YAML(typ="safe", pure=True).load(SNIPPETS[n][1])["train"] for n in (0, 4))
+    settings = [f"train.{key}={value // 128 or 1}" for key, value in large.items()]
     train(Config.load(place / "my.yaml", settings), out=tmp_path / "run")
     assert "batches of 32 samples, 1 at a time through the encoders" in capsys.readouterr().out
+    train(
+        Config.load(place / "my.yaml", [f"train.{k}={v}" for k, v in synced.items()]),
+        out=tmp_path / "synced",
+        quiet=True,
+    )
     configure()
 
 
@@ -72,17 +79,19 @@ def test_a_loop_of_ones_own(place: Path) -> None:
 @pytest.mark.parametrize(
     "script",
     [RUNS[0], *(pytest.param(r, marks=pytest.mark.slow) for r in RUNS[1:])],
-    ids=["torchrun", "accelerate", "slurm"],
+    ids=NAMES,
 )
 def test_launching(script: str, place: Path) -> None:
     file = place / "launch.sh"
     script = script.replace("my.yaml", "my.yaml --plugin waves.py")
     file.write_text(script.replace("--multi_gpu", "--cpu"))
     said = run(["bash", str(file)], place)
-    # Without a GPU, accelerate's launcher starts one process, unless there is MPI.
-    assert "batches of 8 samples" + (", 4 in each of 2 processes" if "torchrun" in script else "") in said
+    # Without a GPU, accelerate's launcher starts one process, unless there is MPI; for FSDP it starts them all.
+    split = "train.shard" in script or "use_fsdp" in script
+    each = ", 4 in each of 2 processes" if "torchrun" in script or split else ""
+    assert f"batches of 8 samples{each}{', which split the weights' if split else ''}\n" in said
 
 
 def test_the_assertions(place: Path) -> None:
-    (place / "test_mine.py").write_text(SNIPPETS[4][1])
+    (place / "test_mine.py").write_text(SNIPPETS[6][1])
     assert "2 passed" in run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"], place)

@@ -97,5 +97,16 @@ def lone(module: nn.Module, *args: Any) -> Any:
 
 def touch(module: nn.Module) -> Tensor:
     """A zero that every trained parameter takes part in, so that ranks without rows still agree on the gradients to reduce."""
-    used = [p.flatten()[:0].sum() for p in module.parameters() if p.requires_grad]
+    used = [local(p).flatten()[:0].sum() for p in module.parameters() if p.requires_grad]
     return torch.stack(used).sum() if used else torch.zeros(())
+
+
+def local(parameter: Tensor) -> Tensor:
+    """What this rank holds of a parameter that may be split over ranks, in the graph."""
+    held: Tensor = parameter.to_local() if is_split(parameter) else parameter  # type: ignore[attr-defined]
+    return held
+
+
+def is_split(parameter: Tensor) -> bool:
+    """Whether it is a DTensor; importing that class takes longer than most processes want."""
+    return hasattr(parameter, "to_local")

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from contrapose.branches.heads import local
 from contrapose.branches.named import Named
 from contrapose.clock import Clock, Schedule
 
@@ -42,7 +43,7 @@ class Twin(nn.Module):
         theirs: list[Tensor] = []
         for copies, originals in ((self.encoders, encoders), (self.projectors, projectors)):
             for name, module in copies.items():
-                mine += [*module.parameters()]
-                theirs += [*originals[name].parameters()]
+                mine += [local(p) for p in module.parameters()]  # split alike, if they are
+                theirs += [local(p) for p in originals[name].parameters()]
         if mine:
             torch._foreach_lerp_(mine, theirs, 1 - clock.at(self.momentum))

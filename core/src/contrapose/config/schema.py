@@ -40,6 +40,8 @@ class TrainConfig(Section):
     ``window``, for data on slow disks, shuffles within so many samples at a time, which lie in few places.
     ``batch_size`` is that of all processes together; ``chunk_size``, where given, is how many samples go through a process's
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
+    ``sync_batchnorm`` takes BatchNorm's statistics over all processes; ``shard`` splits the parameters of encoders and heads, their
+    twins and the optimizer's state among the processes (FSDP2).
     """
 
     epochs: Count = 100
@@ -47,6 +49,8 @@ class TrainConfig(Section):
     batch_size: Count = 128
     chunk_size: Count | None = None
     chunk_batchnorm: bool = False
+    sync_batchnorm: bool = False
+    shard: bool = False
     lr: Positive = 1e-3
     weight_decay: NonNegative = 1e-4
     optimizer: Node = "adamw"

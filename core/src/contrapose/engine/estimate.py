@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from contrapose.methods.gather import total, world_size
+
 from .progress import clock_time
 
 LONG_STEP_SECONDS = 1.0
@@ -51,7 +53,7 @@ def rehearse(
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
     with _untouched(method, device):
-        seconds = _timed(backward, cuda)
+        seconds = _mean(_timed(backward, cuda), device)  # or some processes would repeat it, and wait for the others
         if seconds < LONG_STEP_SECONDS:
             method.zero_grad(set_to_none=True)
             seconds = _timed(backward, cuda)
@@ -59,6 +61,10 @@ def rehearse(
     parameters = sum(p.numel() for p in method.parameters() if p.requires_grad)
     seconds += load_seconds
     return Estimate(parameters, seconds, seconds * steps, peak, "GPU" if cuda else "this process")
+
+
+def _mean(seconds: float, device: torch.device) -> float:
+    return float(total(torch.tensor(seconds, device=device))) / world_size()
 
 
 def _timed(backward: Callable[[], object], cuda: bool) -> float:

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from contrapose.branches.heads import local
 from contrapose.errors import ContraposeError
+from contrapose.methods.gather import total
 
 from .loggers import Row
 
@@ -25,9 +27,14 @@ def require_finite_loss(row: Row, names: Iterable[str], samples: Tensor) -> None
 
 
 def require_finite_weights(method: nn.Module, step: int, samples: Tensor) -> None:
-    """Raise ``ContraposeError`` if a parameter isn't finite after ``step``: a finite loss may have a gradient that isn't."""
-    for name, parameter in method.named_parameters():
-        if not torch.isfinite(parameter).all():
+    """Raise ``ContraposeError`` if a parameter isn't finite after ``step``: a finite loss may have a gradient that isn't.
+
+    All ranks must call it; what one finds in its part of the weights, all raise.
+    """
+    named = [*method.named_parameters()]
+    wrong = total(torch.stack([~local(p).isfinite().all() for _, p in named]).int())
+    for (name, _), found in zip(named, wrong.tolist(), strict=True):
+        if found:
             raise ContraposeError(
                 f"the weights {name} aren't finite after step {step}, though its loss is: a gradient overflowed, "
                 f"samples {_listed(samples)}: {ADVICE}"

@@ -17,7 +17,18 @@ from contrapose.config.yaml import dump
 from contrapose.data.shards import TAR, shards_of
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError
 
-CHANGEABLE = ("epochs", "steps", "chunk_size", "device", "workers", "checkpoint_every", "keep", "threads", "loggers")
+CHANGEABLE = (
+    "epochs",
+    "steps",
+    "chunk_size",
+    "shard",
+    "device",
+    "workers",
+    "checkpoint_every",
+    "keep",
+    "threads",
+    "loggers",
+)
 """Those keys of ``train`` that may differ when a run is resumed."""
 
 OBJECT = "object: "

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from contrapose.branches.syncnorm import SyncNorm
 from contrapose.errors import ConfigError
+from contrapose.methods.joint import collective
 from contrapose.methods.project import Part
 from contrapose.types import Batch
 
@@ -46,14 +49,14 @@ def backward_in_chunks(
         ConfigError: a BatchNorm in train mode that isn't accepted.
     """
     require_exact(method, batchnorm)
-    count = -(-len(batch) // chunk_size)
+    device = batch.sample.device
+    count = _agreed(method, -(-len(batch) // chunk_size), device)
     if count <= 1:
         with autocast():
             tables = method.encode(batch)
         out = method.score(tables, batch)
         out.loss.backward()
         return out
-    device = batch.sample.device
     places = torch.arange(len(batch), device=device).tensor_split(count)  # of equal size: a small rest is slow
     chunks = [batch.take(p) for p in places]
 
@@ -74,13 +77,16 @@ def backward_in_chunks(
     grads = [(ref, k, cut.grads()) for ref, of in cuts.items() for k, cut in enumerate(of)]
     buffers = [(b, b.clone()) for b in method.towers.buffers()]
     for n, chunk in enumerate(chunks):
-        due = [(ref, k, by_chunk[n]) for ref, k, by_chunk in grads if n in by_chunk]
+        due = [(ref, k, by_chunk) for ref, k, by_chunk in grads if by_chunk]
         if not due:
             continue
         repeat(before[n], device)
         with autocast():
             parts = method.towers.parts(chunk, method.needed)
-        torch.autograd.backward([parts[ref][k].z for ref, k, _ in due], [grad for *_, grad in due])
+        made = [parts[ref][k].z for ref, k, _ in due]
+        torch.autograd.backward(
+            made, [g[n] if n in g else torch.zeros_like(z) for z, (*_, g) in zip(made, due, strict=True)]
+        )
     for buffer, value in buffers:  # running statistics moved in the first pass
         buffer.copy_(value)
     return out
@@ -93,14 +99,26 @@ def require_exact(method: Method, batchnorm: bool) -> None:
     """
     for name, module in method.towers.named_modules():
         norm = isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None)
-        if norm and isinstance(module, nn.SyncBatchNorm):
-            raise ConfigError(f"{name} is a SyncBatchNorm, which can't work in chunks", ("train", "chunk_size"))
+        if norm and isinstance(module, (nn.SyncBatchNorm, SyncNorm)):
+            raise ConfigError(
+                f"{name} is a BatchNorm synchronised over processes, which can't work in chunks",
+                ("train", "chunk_size"),
+            )
         if norm and not batchnorm:
             raise ConfigError(
                 f"{name} is a BatchNorm: in chunks it would see a chunk's statistics, and the gradient wouldn't be the whole "
                 "batch's; take a network without it (norm: none in a head), or accept it by train.chunk_batchnorm: true",
                 ("train", "chunk_size"),
             )
+
+
+def _agreed(method: Method, count: int, device: torch.device) -> int:
+    """The number of chunks: the most that any rank needs, where encoders and heads are a work of all ranks."""
+    if not collective(method.towers):
+        return count
+    most = torch.tensor([count], device=device)
+    dist.all_reduce(most, op=dist.ReduceOp.MAX)
+    return int(most)
 
 
 @dataclass
@@ -130,7 +148,7 @@ def _join(pieces: Sequence[tuple[Part, bool]], places: Sequence[Tensor], batch: 
     parts = [pieces[n][0] for n in having]
     first, trained = pieces[0]
     leaf = torch.cat([p.z for p in parts]).requires_grad_(trained)
-    index = torch.cat([p.index + places[n][0] for n, p in zip(having, parts, strict=True)])
+    index = torch.cat([p.index + places[n][:1] for n, p in zip(having, parts, strict=True)])
     order = torch.arange(len(index), device=index.device)
     if batch is not None:
         order = batch.views[first.view].index.argsort(stable=True).argsort()

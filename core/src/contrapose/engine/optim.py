@@ -11,6 +11,8 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from contrapose.config import bind
 from contrapose.errors import CheckpointError, ConfigError, did_you_mean
 
+from .shard import by_kind, like
+
 Params = list[dict[str, Any]]
 
 
@@ -48,7 +50,7 @@ def make_optimizer(node: Any, groups: Params, lr: float) -> Optimizer:
     name = arguments.pop("use", None)
     if name not in OPTIMIZERS:
         raise ConfigError(f"no optimizer {name!r}{did_you_mean(str(name), OPTIMIZERS)}", path)
-    groups = [g for g in groups if g["params"]]
+    groups = [{**g, "params": kind} for g in groups for kind in by_kind(g["params"])]
     if not groups:
         raise ConfigError("the method has no parameter to train", ("method",))
     factory = OPTIMIZERS[name]
@@ -88,5 +90,4 @@ def load_optimizer_tensors(optimizer: Optimizer, module: nn.Module, tensors: Map
         if name not in params:
             raise CheckpointError(f"the checkpoint's optimizer state is of another method: it names {name!r}")
         # Moments live beside their parameter; a step count, which is a scalar, stays on the CPU where torch keeps it.
-        device = params[name].device if value.dim() else "cpu"
-        optimizer.state[params[name]][slot] = value.to(device)
+        optimizer.state[params[name]][slot] = like(value, params[name]) if value.dim() else value.to("cpu")

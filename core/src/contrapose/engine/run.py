@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
@@ -30,6 +31,7 @@ from .fitted import load_fitted, save_fitted
 from .metrics import read_metrics
 from .origin import changes, origin
 from .recipe import with_recipe
+from .shard import wanted
 from .shortage import told
 from .skipped import Unread, read_skipped
 from .summary import summary
@@ -262,9 +264,12 @@ def _fit(
 
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
     feed = Feed(batches, len(loader), embed_train, loader.state if isinstance(loader, StreamLoader) else None)
+    split = wanted(parts.run.train)
+    if split:
+        method = copy.deepcopy(method)  # its weights stay split; encoders that the config holds as objects must not
     with told(method, parts.run.train, where, accelerator.num_processes):
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
-    run = Run(where, parts, method)
+    run = Run(where, parts, None if split else method)
     if accelerator.is_main_process:
         console.print(summary(read_metrics(where / "metrics.csv")))
     if run.unread.samples:

@@ -15,7 +15,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from rich.console import Console
+from torch.nn.parallel import DistributedDataParallel
 
+from contrapose.branches.syncnorm import synchronise
+from contrapose.errors import warn
 from contrapose.methods.gather import average, share
 from contrapose.types import Batch, Rows
 
@@ -30,6 +33,7 @@ from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, se
 from .progress import ProgressLine
 from .randomness import reproducible, reseed
 from .schedule import lr_factor
+from .shard import clip, gathered, shard, wanted, whole_parameters
 from .skipped import Skipped
 from .stop import Interrupted, StopRequest
 
@@ -55,10 +59,14 @@ class Feed:
 
 
 def check(method: Method, train: TrainConfig) -> None:
-    """Raise ``ConfigError`` for what can't be trained so, before anything is written.
+    """Make ready what the config says of ``method``, and raise ``ConfigError`` for what can't be trained so.
 
-    That is an optimiser or a schedule that there isn't, and a BatchNorm in chunks.
+    That is an optimiser or a schedule that there isn't, and a BatchNorm in chunks, or one that can't be synchronised.
     """
+    if train.shard and not wanted(train):
+        warn("train.shard: a single process holds all of the weights, so there is nothing to split")
+    if train.sync_batchnorm:
+        synchronise(method.towers)
     make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
     lr_factor(train.schedule, 0, steps_per_epoch=1, epochs=1)
     if train.chunk_size is not None:
@@ -72,11 +80,12 @@ def backward(
     if train.chunk_size is None:
         out: LossOut = model(batch)
         accelerator.backward(out.loss)
-        return out
-    out = backward_in_chunks(
-        method, batch, train.chunk_size, batchnorm=train.chunk_batchnorm, autocast=accelerator.autocast
-    )
-    average(method.parameters())
+    else:
+        out = backward_in_chunks(
+            method, batch, train.chunk_size, batchnorm=train.chunk_batchnorm, autocast=accelerator.autocast
+        )
+    if not isinstance(model, DistributedDataParallel):
+        average(whole_parameters(method))
     return out
 
 
@@ -93,7 +102,7 @@ def train_step(
     for p in method.frozen():
         p.grad = None
     if train.clip is not None:
-        accelerator.clip_grad_norm_(method.parameters(), train.clip)
+        clip(method.parameters(), train.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     method.advance()
@@ -115,7 +124,7 @@ def fit(
     """Train ``method`` in place, logging and saving into the run's ``folder``.
 
     Args:
-        method: the method; its forward is its loss.
+        method: the method; its forward is its loss. With ``train.shard`` its weights stay split afterwards.
         feed: the batches.
         train: the config's ``train`` section.
         folder: the run folder.
@@ -139,6 +148,14 @@ def fit(
         # Before the method goes to its device: sources take their buffers' shapes from what they load.
         method.load_state_dict(resume.tensors("model"))
     method.to(accelerator.device)
+    split = wanted(train)
+    # The wrapper for several processes reduces gradients during the backward pass: once a chunk, with weights that it takes for
+    # whole, and in no fixed order with the messages of the norms. Else they are averaged after it.
+    bare = split or train.sync_batchnorm or train.chunk_size is not None
+    if bare:
+        share([*method.parameters()])  # as the wrapper does when it is made
+    if split:
+        shard(method, accelerator.device)
     method.clock.start(per_epoch, epochs)
     optimizer = make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
     if resume is not None:
@@ -146,10 +163,7 @@ def fit(
     with warnings.catch_warnings():
         # torch 2.14 deprecates the option that keeps buffers apart, before there is another that does.
         warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
-        # In chunks there is no wrapper for several processes: it would reduce the gradients once a chunk.
-        model = accelerator.prepare_model(method, evaluation_mode=train.chunk_size is not None)
-    if train.chunk_size is not None:
-        share([*method.parameters()])  # as the wrapper does when it is made
+        model = accelerator.prepare_model(method, evaluation_mode=bare)
 
     main, rank = accelerator.is_main_process, accelerator.process_index
     line = ProgressLine(console, step, steps, per_epoch, train.batch_size, quiet or not main)
@@ -161,8 +175,11 @@ def fit(
         metrics.sync()
         require_finite_weights(method, step, batch.sample)
         stream = {} if feed.state is None else {"stream": gather_object([feed.state()])}
+        parts = {
+            "model": gathered(method.state_dict(), main),
+            "optimizer": gathered(optimizer_tensors(optimizer, method), main),
+        }
         if main:
-            parts = {"model": method.state_dict(), "optimizer": optimizer_tensors(optimizer, method)}
             checkpoint.save(folder / "checkpoints", parts, {**identity, **stream, "step": step}, train.keep)
         accelerator.wait_for_everyone()
 
@@ -212,7 +229,8 @@ def batch_line(train: TrainConfig, processes: int) -> str:
     size = f"{least:,} or {least + 1:,}" if rest else f"{least:,}"
     each = f", {size} in each of {processes} processes" if processes > 1 else ""
     chunk = f", {train.chunk_size:,} at a time through the encoders" if train.chunk_size else ""
-    return f"batches of {train.batch_size:,} samples{each}{chunk}"
+    split = ", which split the weights" if wanted(train) else ""
+    return f"batches of {train.batch_size:,} samples{each}{split}{chunk}"
 
 
 def _agreed(stop: StopRequest, step: int, accelerator: Accelerator) -> int | None:

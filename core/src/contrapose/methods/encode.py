@@ -10,7 +10,8 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from contrapose.branches.heads import lone, touch
+from contrapose.branches.heads import local, lone, touch
+from contrapose.methods.joint import collective, run_jointly
 from contrapose.methods.project import Part
 from contrapose.types import Batch, Rows, ViewBatch, cat_rows, ident, tree_cat, tree_shape
 
@@ -19,17 +20,23 @@ Taps = Mapping[str, Tensor]
 
 def forward_views(encoder: nn.Module, views: Sequence[ViewBatch], together: bool, grad: bool) -> list[Taps]:
     """The encoder's taps for each view. ``together``: those of one shape in one batch."""
+    sizes = [len(v) for v in views]
+    if collective(encoder):
+        with contextlib.nullcontext() if grad else torch.no_grad():
+            joint = run_jointly(encoder, [v.data for v in views], sizes, sizes, together)
+            nothing = _nothing(encoder) if None in joint else {}
+        return [t if t is not None else nothing for t in joint]
     taps: list[Taps | None] = [None] * len(views)
     groups: dict[Any, list[int]] = {}
     for n, v in enumerate(views):
-        if len(v):
+        if sizes[n]:
             groups.setdefault(tree_shape(v.data) if together else n, []).append(n)
     with contextlib.nullcontext() if grad else torch.no_grad():
         for members in groups.values():
-            sizes = [len(views[n]) for n in members]
+            counts = [sizes[n] for n in members]
             data = tree_cat([views[n].data for n in members]) if len(members) > 1 else views[members[0]].data
-            made = lone(encoder, data) if sum(sizes) == 1 else encoder(data)
-            split = {tap: z.split(sizes) for tap, z in made.items()}
+            made = lone(encoder, data) if sum(counts) == 1 else encoder(data)
+            split = {tap: z.split(counts) for tap, z in made.items()}
             for place, n in enumerate(members):
                 taps[n] = {tap: z[place] for tap, z in split.items()}
         nothing = _nothing(encoder) if None in taps else {}
@@ -38,7 +45,7 @@ def forward_views(encoder: nn.Module, views: Sequence[ViewBatch], together: bool
 
 def _nothing(encoder: nn.Module) -> Taps:
     """The taps of no rows at all, with every parameter in the graph."""
-    like = next(iter(encoder.parameters()), torch.zeros(()))
+    like = local(next(iter(encoder.parameters()), torch.zeros(())))
     zero = touch(encoder).to(like.device)
     dims: Mapping[str, int] = encoder.dims  # type: ignore[assignment]
     return {tap: like.new_zeros(0, dim) + zero for tap, dim in dims.items()}

@@ -63,9 +63,9 @@ def share(tensors: list[Tensor]) -> None:
 
 def average(parameters: Iterable[Parameter]) -> None:
     """Average ``grad`` over ranks, as DDP does; a rank that has none counts as zero, and where none has any, none it stays."""
-    if world_size() == 1:
-        return
     params = [p for p in parameters if p.requires_grad]
+    if world_size() == 1 or not params:
+        return
     having = torch.tensor([p.grad is not None for p in params], device=params[0].device).int()
     dist.all_reduce(having)
     works = []

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from contrapose.branches.heads import run
 from contrapose.errors import ConfigError
+from contrapose.methods.joint import collective, run_jointly
 from contrapose.types import Batch
 
 
@@ -40,6 +41,11 @@ def on_views(head: nn.Module | None, parts: list[Part], width: int, together: bo
     """A head on each view's rows: on all of them in one batch, or on one view after the other."""
     if head is None:
         return parts
+    if collective(head):
+        vectors = [p.z.shape[:-1].numel() for p in parts]
+        found = run_jointly(head, [p.z for p in parts], [len(p.z) for p in parts], vectors, together)
+        outs = [run(head, p.z, width) if out is None else out for p, out in zip(parts, found, strict=True)]
+        return [_made(p, *_told(out)) for p, out in zip(parts, outs, strict=True)]
     if not together or len({p.z.shape[1:] for p in parts}) > 1:
         return [_made(p, *_told(run(head, p.z, width))) for p in parts]
     z, columns = _told(run(head, torch.cat([p.z for p in parts]), width))

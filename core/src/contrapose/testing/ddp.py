@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from contrapose.branches.syncnorm import SyncNorm
 from contrapose.engine.gradcache import backward_in_chunks
+from contrapose.engine.shard import by_kind, gathered, shard, whole_parameters
 from contrapose.errors import ConfigError
 from contrapose.methods.gather import average, total, world_size
 from contrapose.methods.method import Method
@@ -36,12 +38,14 @@ def assert_ddp_equivalent(
     *,
     split: Sequence[int] | None = None,
     chunk_size: int | None = None,
+    split_weights: bool = False,
     tolerance: float = 1e-10,
 ) -> None:
     """Fail unless several processes (gloo) give the parameters the gradients of one process on the whole batch.
 
     Works on a copy of the method, on the CPU in float64, its encoders and heads in eval mode: dropout and BatchNorm's batch
-    statistics differ between processes by their nature. The copy takes an SGD step after each batch and commits it, so that with
+    statistics differ between processes by their nature. BatchNorm that is synchronised (``branches.syncnorm.synchronise``) is in
+    train mode. The copy takes an SGD step after each batch and commits it, so that with
     several batches what sources and twins have kept of the first tells in the second; it must be the same on all ranks then. ::
 
         def test_two_processes_train_as_one():
@@ -57,6 +61,7 @@ def assert_ddp_equivalent(
         world_size: how many processes.
         split: how many samples each process has, in order; by default nearly equal numbers that are not all equal.
         chunk_size: the processes run in chunks (GradCache), the one does not.
+        split_weights: the processes split encoders, heads and twins among them (``train.shard``), each repeated part by itself.
         tolerance: what a gradient may differ by, for entries up to 1; in proportion where the largest entry is above.
 
     Raises:
@@ -65,13 +70,17 @@ def assert_ddp_equivalent(
     """
     batches = [_double(b) for b in ([batch] if isinstance(batch, Batch) else batch)]
     start = copy.deepcopy(method) if isinstance(method, Method) else method()
-    start.to("cpu", torch.float64).train().towers.eval()
+    start.to("cpu", torch.float64).train()
+    synced = [m for m in start.towers.modules() if isinstance(m, SyncNorm) and m.training]
+    start.towers.eval()
+    for norm in synced:
+        norm.train()
     if start.clock.steps_per_epoch is None:
         start.clock.start(steps_per_epoch=10, epochs=1)
     sizes = [_sizes(len(b), world_size, split) for b in batches]
     parts = [[b.take(_places(s, rank)) for b, s in zip(batches, sizes, strict=True)] for rank in range(world_size)]
-    found = ranks(world_size).do(_steps, [(start, mine, chunk_size) for mine in parts])
-    ours, _ = _steps(start, batches, None)
+    found = ranks(world_size).do(_steps, [(start, mine, chunk_size, split_weights) for mine in parts])
+    ours, _ = _steps(start, batches, None, False)
     for n, (one, many) in enumerate(zip(ours, found[0][0], strict=True)):
         where = f"in step {n + 1}, {world_size} processes with {', '.join(map(str, sizes[n]))} samples"
         _compare({"the loss": one.loss}, {"the loss": many.loss}, where, tolerance)
@@ -84,9 +93,13 @@ def assert_ddp_equivalent(
         _compare(found[0][1], state, f"after {len(ours)} steps, rank {rank} against rank 0", tolerance)
 
 
-def _steps(method: Method, batches: Sequence[Batch], chunk_size: int | None) -> tuple[list[_Step], dict[str, Tensor]]:
+def _steps(
+    method: Method, batches: Sequence[Batch], chunk_size: int | None, split: bool
+) -> tuple[list[_Step], dict[str, Tensor]]:
     """What each step of this rank gave, averaged over ranks, and the method's state after them."""
     made = []
+    if split:
+        shard(method, "cpu", block=1)
     for batch in batches:
         method.zero_grad(set_to_none=True)
         if chunk_size is None:
@@ -95,14 +108,16 @@ def _steps(method: Method, batches: Sequence[Batch], chunk_size: int | None) -> 
         else:
             out = backward_in_chunks(method, batch, chunk_size)
         trained = {n: p for n, p in method.named_parameters() if p.requires_grad}
-        average(trained.values())
-        grads = {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in trained.items()}
+        average(whole_parameters(method))
+        grads = gathered(
+            {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in trained.items()}, True
+        )
         made.append(_Step(total(out.loss) / world_size(), grads))
         for p in method.frozen():
             p.grad = None
-        torch.optim.SGD(trained.values(), RATE).step()
+        torch.optim.SGD([{"params": kind} for kind in by_kind(trained.values())], RATE).step()
         method.advance()
-    return made, {n: t.detach() for n, t in method.state_dict().items()}
+    return made, gathered(method.state_dict(), True)
 
 
 def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], where: str, tolerance: float) -> None:
