@@ -100,3 +100,11 @@ def test_two_processes_equal_one(name: str, how: str, chunk: int | None, engine:
     method.engine = engine
     ALL[name].before(method)
     assert_ddp_equivalent(method, batches(ALL[name], how), chunk_size=chunk)
+
+
+@pytest.mark.parametrize("name", ["densecl", pytest.param("fnc", marks=pytest.mark.slow)])
+def test_a_full_queue_drops_the_same_rows_on_any_number_of_ranks(name: str) -> None:
+    """Several rows a sample, of which a queue has room for some: not those of the first rank."""
+    method = ALL[name].method()
+    ALL[name].before(method)
+    assert_ddp_equivalent(method, [batch(ALL[name].views, COUNT, seed) for seed in range(3)])

@@ -19,8 +19,9 @@ class Queue(Stored):
     """The last ``size`` rows of a table (MoCo, He et al. 2020).
 
     Rows enter after the optimiser step, never before the loss, so that no batch meets its own keys here. They keep their
-    columns (sample, view, label, ...), and their origin becomes this queue. Each step's rows of all ranks enter in the order of
-    the ranks; a batch that doesn't divide ``size`` wraps around.
+    columns (sample, view, label, ...), and their origin becomes this queue. Each step's rows enter in the order of view, sample and
+    position, which is that of no rank, so that the same ones leave on any number of them; a batch that doesn't divide ``size``
+    wraps around.
 
     Args:
         of: the table whose rows enter.
@@ -75,6 +76,7 @@ class Queue(Stored):
         rows = out.rows(self.refs[0], "global")
         if not len(rows):
             return
+        rows = rows.take(_order(rows))
         count, start = min(len(rows), self.size), int(self.pointer)
         at = (start + torch.arange(count, device=rows.z.device)) % self.size
         self._put("z", F.normalize(rows.z, dim=-1) if self.normalize else rows.z, at)
@@ -109,3 +111,11 @@ class Queue(Stored):
                 f"the checkpoint's queue holds {len(saved)} rows, this one {self.size}; set size: {len(saved)}"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _order(rows: Rows) -> Tensor:
+    order = torch.arange(len(rows), device=rows.z.device)
+    for name in ("position", "sample", "view"):
+        if name in rows.meta:
+            order = order[rows.meta[name][order].argsort(stable=True)]
+    return order
