@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contrapose.errors import PluginError
+from contrapose.errors import ConfigError, PluginError
 from contrapose.plugins import Registry
+
+RUNS = "from pathlib import Path\nPath('ran').touch()\nread = print\n"
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +87,34 @@ def test_a_file_that_fails_is_one_line(tmp_path: Path, name: str, text: str, why
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="there is no plugin file"):
         Registry().load_file(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize("said", ["plugin: ./mine_named.py", "plugins: [./mine_named.py]"])
+def test_a_config_names_no_plugin_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, said: str
+) -> None:
+    from contrapose.cli import main
+
+    write(tmp_path, "mine_named", RUNS)
+    (tmp_path / "my.yaml").write_text(f"data: things.csv\n{said}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "my.yaml"]) == 1
+    assert f"my.yaml:2: {said.partition(':')[0]}: unknown key" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("./mine_used.py", "there is no reader"), ("mine_used:read", "may run only with --allow-import")],
+)
+def test_a_component_of_a_config_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    from contrapose.config import build
+
+    write(tmp_path, "mine_used", RUNS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=why):
+        build("reader", {"use": name})
+    assert not (tmp_path / "ran").exists()

@@ -55,12 +55,12 @@ def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:
     """The component that ``node`` says: ``"name"``, ``{"use": name, **arguments}``, or an object, which is returned as it is.
 
     ``context`` gives arguments that the component may take and the user didn't give (``dim=512``). A class given as an object
-    is called. Raises ``ConfigError`` under ``path`` for an unknown component, an unknown, missing or ill-typed argument.
+    is called, and so is a function under one of the decorators (``@encoder``, ``@loss``). Raises ``ConfigError`` under ``path`` for an unknown component, an unknown, missing or ill-typed argument.
     """
     if isinstance(node, Mapping):
         arguments = dict(node)
         name = arguments.pop("use", None)
-    elif isinstance(node, (str, type, bool, int, float, list, tuple)) or node is None:
+    elif isinstance(node, (str, type, bool, int, float, list, tuple)) or node is None or _makes_one(node):
         name, arguments = node, {}
     else:
         return node
@@ -139,6 +139,10 @@ def signature(kind: str, name: str) -> list[Parameter]:
     """What a registered component takes; empty for one that is data. Raises ``PluginError`` for an unknown name."""
     target = registry().load(kind, name)
     return parameters(target) if callable(target) else []
+
+
+def _makes_one(node: Any) -> bool:
+    return inspect.isfunction(node) and hasattr(node, "__contrapose__")
 
 
 def _target(kind: str, name: str, path: Way) -> Any:

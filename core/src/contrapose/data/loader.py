@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,9 @@ class Loader:
         self.sampler = sampler
         self.device = device
         # Its own generator: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
+        forks = sys.platform == "linux"
+        if workers and not forks:
+            _require_sendable(dataset)
         self._loader = DataLoader(
             dataset,
             batch_sampler=sampler,
@@ -42,7 +46,7 @@ class Loader:
             generator=torch.Generator(),
             worker_init_fn=_patient,
             # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            multiprocessing_context="fork" if workers and forks else None,
         )
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
@@ -76,6 +80,17 @@ class Loader:
         iterator, self._loader._iterator = self._loader._iterator, None
         if iterator is not None and self._loader.num_workers:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def _require_sendable(dataset: ViewDataset) -> None:
+    """Raise ``ConfigError`` where a started process, unlike a forked one, wouldn't find what a notebook defines."""
+    interactive = not hasattr(sys.modules["__main__"], "__file__")
+    if interactive and b"__main__" in pickle.dumps(dataset):
+        raise ConfigError(
+            "what is defined in a notebook can't be sent to worker processes here; set it to 0, or put the definitions "
+            "into a file and import that",
+            ("train", "workers"),
+        )
 
 
 def _patient(worker: int) -> None:

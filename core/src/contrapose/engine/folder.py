@@ -16,6 +16,8 @@ from contrapose.config.yaml import dump
 from contrapose.data.shards import shards_of
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError
 
+from .components import in_words
+
 CHANGEABLE = ("epochs", "steps", "chunk_size", "device", "workers", "checkpoint_every", "keep", "threads", "loggers")
 """Those keys of ``train`` that may differ when a run is resumed."""
 
@@ -142,7 +144,7 @@ def _plain(tree: Any) -> Any:
         return [_plain(v) for v in tree]
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
-    return str(tree) if isinstance(tree, Path) else f"{OBJECT}{tree!r}"
+    return str(tree) if isinstance(tree, Path) else f"{OBJECT}{in_words(tree)}"
 
 
 def _leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
