@@ -110,14 +110,14 @@ def test_objects_take_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.embed("train", head="pooled")["hum"].z.shape == (12, 3)
     with pytest.raises(ConfigError, match="the encoder 'ear' has no argument 'wide'; did you mean 'width'"):
         cp.train(changed(config, encoders={"hum": {"use": cells["ear"], "wide": 3}}), out="other", quiet=True)
+    term = {**config["method"]["terms"]["near"], "loss": {"use": cells["far"], "distant": True}}
     with pytest.raises(ConfigError, match="the loss 'far' has no argument 'distant'; did you mean 'distance'"):
-        term = {**config["method"]["terms"]["near"], "loss": {"use": cells["far"], "distant": True}}
         cp.train(changed(config, method={"terms": {"near": term}}), out="other", quiet=True)
 
 
 def test_another_session_loads_and_resumes_with_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
     cp.train(run_cells(monkeypatch)["config"], out="run", quiet=True)
-    with pytest.raises(CheckpointError, match="is a Python object, .*give the config again"):
+    with pytest.raises(CheckpointError, match=r"is a Python object, .*give the config again"):
         cp.load("run")
     again = run_cells(monkeypatch)["config"]  # the same cells, other objects
     assert len(cp.load("run", again).embed("train")["hum"]) == 12
@@ -142,5 +142,5 @@ def test_a_function_without_decorator_is_one_line(monkeypatch: pytest.MonkeyPatc
 def test_workers_that_are_started_not_forked_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = run_cells(monkeypatch)
     monkeypatch.setattr("contrapose.data.loader.sys.platform", "darwin")
-    with pytest.raises(ConfigError, match="train.workers: what is defined in a notebook can't be sent to worker"):
+    with pytest.raises(ConfigError, match=r"train\.workers: what is defined in a notebook can't be sent to worker"):
         cp.train(changed(cells["config"], train={"workers": 1}), out="run", quiet=True)

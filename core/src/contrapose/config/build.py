@@ -55,7 +55,8 @@ def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:
     """The component that ``node`` says: ``"name"``, ``{"use": name, **arguments}``, or an object, which is returned as it is.
 
     ``context`` gives arguments that the component may take and the user didn't give (``dim=512``). A class given as an object
-    is called, and so is a function under one of the decorators (``@encoder``, ``@loss``). Raises ``ConfigError`` under ``path`` for an unknown component, an unknown, missing or ill-typed argument.
+    is called, and so is a function under one of the decorators (``@encoder``, ``@loss``). Raises ``ConfigError`` under ``path``
+    for an unknown component, an unknown, missing or ill-typed argument.
     """
     if isinstance(node, Mapping):
         arguments = dict(node)
