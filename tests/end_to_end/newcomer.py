@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("contrapose", "__editable__")
+COMMANDS = ("pip", "pytest", "mypy", "ruff")
 
 
 class Newcomer:
@@ -21,15 +22,19 @@ class Newcomer:
 
     def __init__(self, where: Path, *distributions: str) -> None:
         self.bin = where / "venv" / "bin"
-        subprocess.run([sys.executable, "-m", "venv", str(where / "venv")], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(where / "venv")], check=True)
         site = Path(sysconfig.get_path("purelib", vars={"base": str(where / "venv"), "platbase": str(where / "venv")}))
         borrowed = where / "borrowed"
         borrowed.mkdir()
         for path in map(Path, sysconfig.get_paths()["purelib"].split(os.pathsep)):
             for entry in path.iterdir():
-                if entry.suffix != ".pth" and not entry.name.startswith((*OURS, "pip")):
+                if entry.suffix != ".pth" and not entry.name.startswith(OURS):
                     (borrowed / entry.name).symlink_to(entry)
         (site / "borrowed.pth").write_text(f"{borrowed}\n")
+        for command in COMMANDS:  # what pip would have written for them
+            script = self.bin / command
+            script.write_text(f'#!/bin/sh\nexec {self.bin / "python"} -m {command} "$@"\n')
+            script.chmod(0o755)
         wheels = where / "wheels"
         for distribution in distributions:
             copy = where / "source" / distribution
