@@ -44,7 +44,7 @@ CONTRAPOSE_API = {API}
 
 @hookimpl
 def register_encoders():
-    return [Spec("net", "acme_wave.nets:Net", "three layers", modality="wave", requires=("lib",), extra="acme-wave[lib]")]
+    return [Spec("net", "acme_wave.nets:Net", "three layers", modality="wave", requires=("lib",))]
 
 
 @hookimpl
