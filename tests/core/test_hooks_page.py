@@ -84,7 +84,7 @@ def test_the_plugin_module_is_accepted(tmp_path: Path, monkeypatch: pytest.Monke
     (metadata / "entry_points.txt").write_text("[contrapose]\nwave = acme_wave_shown\n")
     monkeypatch.syspath_prepend(tmp_path)
     registry = Registry(allow=["acme-wave"])
-    _, plugin = registry.plugins()
+    plugin = next(p for p in registry.plugins() if p.prefix == "wave")
     assert [o.name for o in plugin.offers] == ["wave/net", "wave/pairs"]
     assert plugin.status == "missing: lib -> pip install lib"
     assert registry.manager.reader_for("a.tape") == "wave/tape"
