@@ -69,6 +69,19 @@ def test_a_view_function_is_offered_under_its_name(tmp_path: Path) -> None:
     assert registry.load("view", "hum")(3, None) == 6.0  # type: ignore[operator]
 
 
+def test_a_further_command_is_told_with_its_file(tmp_path: Path) -> None:
+    registry = Registry()
+    assert registry.options == ""
+    file = write(tmp_path, "mine_told", "import contrapose\n@contrapose.loss('mine')\ndef mine(): ...\n")
+    with pytest.raises(PluginError, match=r"there is no loss 'mine'; .*is it in a file of yours\? --plugin FILE"):
+        registry.find("loss", "mine")
+    registry.load_file(file)
+    assert registry.options == f" --plugin {file}"
+    with pytest.raises(PluginError, match="did you mean 'mine'") as near:
+        registry.find("loss", "mien")
+    assert "--plugin" not in str(near.value)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [

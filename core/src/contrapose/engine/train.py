@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from contrapose.methods.gather import average, share
+from contrapose.plugins import registry
 from contrapose.types import Batch, Rows
 
 from . import checkpoint
@@ -189,9 +190,7 @@ def fit(
                     if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
                         save(batch)
                     if signum and step < steps:
-                        message = (
-                            f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}"
-                        )
+                        message = f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}{registry().options}"
                         raise Interrupted(message, signum)
                     if step == steps:
                         break
