@@ -72,13 +72,13 @@ def test_a_view_function_is_offered_under_its_name(tmp_path: Path) -> None:
 def test_a_further_command_is_told_with_its_file(tmp_path: Path) -> None:
     registry = Registry()
     assert registry.options == ""
-    file = write(tmp_path, "mine_told", "import contrapose\n@contrapose.loss('mine')\ndef mine(): ...\n")
-    with pytest.raises(PluginError, match=r"there is no loss 'mine'; .*is it in a file of yours\? --plugin FILE"):
-        registry.find("loss", "mine")
+    file = write(tmp_path, "mine_told", "import contrapose\n@contrapose.loss('told')\ndef told(): ...\n")
+    with pytest.raises(PluginError, match=r"there is no loss 'told'; .*is it in a file of yours\? --plugin FILE"):
+        registry.find("loss", "told")
     registry.load_file(file)
     assert registry.options == f" --plugin {file}"
-    with pytest.raises(PluginError, match="did you mean 'mine'") as near:
-        registry.find("loss", "mien")
+    with pytest.raises(PluginError, match="did you mean 'told'") as near:
+        registry.find("loss", "tolt")
     assert "--plugin" not in str(near.value)
 
 
