@@ -190,7 +190,8 @@ def fit(
                     if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
                         save(batch)
                     if signum and step < steps:
-                        message = f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}{registry().options}"
+                        again = f"contrapose train --resume {folder}{registry().options}"
+                        message = f"stopped after step {step} of {steps}; go on with: {again}"
                         raise Interrupted(message, signum)
                     if step == steps:
                         break
