@@ -27,7 +27,7 @@ class Step:
 
 
 def steps(page: str) -> Iterator[Step]:
-    """The snippets of a page: ``console`` blocks hold commands, others whose first line is ``# file.py`` files, the rest scripts."""
+    """The snippets: ``console`` blocks hold commands, those whose first line is ``# file.py`` are files, other Python is run."""
     for number, (language, text) in enumerate(FENCE.findall(page)):
         if language == "console":
             for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
