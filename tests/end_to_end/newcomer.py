@@ -45,9 +45,8 @@ class Newcomer:
         self.pip("install", *map(str, sorted(wheels.iterdir())))
 
     def pip(self, command: str, *arguments: str) -> str:
-        """``pip COMMAND``, without an index."""
-        offline = ["--no-index"] if command in ("install", "wheel") else []
-        return self.run([str(self.bin / "python"), "-m", "pip", "-q", command, *offline, *arguments], self.bin)
+        """``pip COMMAND``. No index is asked."""
+        return self.run([str(self.bin / "pip"), "-q", command, *arguments], self.bin)
 
     def run(self, command: list[str] | str, place: Path, code: int = 0) -> str:
         """What a command, a line for the shell or a list, says in the folder ``place``; it must end with ``code``."""
@@ -63,6 +62,7 @@ class Newcomer:
                 "HOME": str(place),
                 "OMP_NUM_THREADS": "1",
                 "COLUMNS": "120",
+                "PIP_NO_INDEX": "1",
                 "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                 "PIP_NO_BUILD_ISOLATION": "0",  # builds with what is here: pip reads this as --no-build-isolation
             },

@@ -44,7 +44,7 @@ def test_a_newcomer_does_all_of_it(page: str, tmp_path: Path) -> None:
     new = Newcomer(tmp_path, *filter(None, ("core", PAGES[page])))
     place = tmp_path / "place"
     place.mkdir()
-    follow((DOCS / page).read_text(), place, lambda command, at, code: new.run(command, at, code))
+    follow((DOCS / page).read_text(), place, new.run)
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,26 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.newcomer import Newcomer
+from tests.end_to_end.newcomer import ROOT, Newcomer
+from tests.end_to_end.transcript import follow
 
 from contrapose.cli import main
 from contrapose.plugins import API
 from contrapose.scaffold.new import Names, new_plugin, releases, template
 
+README = (ROOT / "README.md").read_text()
 TOKENS = re.compile(r"my[-_]?(plugin|modality|range)", re.I)
 
 
 def made(folder: Path, name: str = "acme-thermal", modality: str | None = None) -> Path:
     new_plugin(Names.of(name, modality), folder)
     return folder
+
+
+def files(project: Path) -> list[Path]:
+    """Those that aren't left by installing, testing and training."""
+    left = ("__pycache__", ".egg-info", ".pytest_cache", "runs")
+    return [p for p in project.rglob("*") if p.is_file() and not any(str(part).endswith(left) for part in p.parts)]
 
 
 def installed(project: Path) -> dict[str, str]:
@@ -114,24 +122,23 @@ def test_beside_wheels_in_an_environment_of_its_own(tmp_path: Path) -> None:
     where = "import contrapose; print(contrapose.__file__)"
     core = Path(new.run(["python", "-c", where], tmp_path).strip())
     assert core.is_relative_to(tmp_path / "venv")
-    said = new.run("contrapose new-plugin acme-thermal", tmp_path)
-    project = tmp_path / "acme-thermal"
-    next_ = [line.strip() for line in said.splitlines()[1:]]
-    assert next_ == [
-        "cd acme-thermal && pip install -e '.[test]'",
-        "pytest",
-        "contrapose train example.yaml",
+    commands = follow(README.partition("## A modality of your own")[2].partition("No core file")[0], tmp_path, new.run)
+    assert [command.split("#")[0].split() for command in commands] == [
+        ["contrapose", "new-plugin", "acme-thermal"],
+        ["pip", "install", "-e", "'./acme-thermal[test]'"],
+        ["pytest", "acme-thermal"],
     ]
-    new.run(next_[0].replace("install", "install --no-index"), tmp_path)
-    assert " passed" in new.run(next_[1], project)
-    assert "saved in runs/example" in new.run(next_[2], project)
+    project = tmp_path / "acme-thermal"
+    here = made(tmp_path / "here")
+    assert {p.relative_to(project) for p in files(project)} == {p.relative_to(here) for p in files(here)}
+    assert "saved in runs/example" in new.run("contrapose train example.yaml", project)
     assert "no issues found" in new.run("mypy src", project)
     assert "thermal/small" in new.run("contrapose plugins", project)
     assert "broken" not in new.run("contrapose plugins", project)
 
     # Without the sources beside it: the wheel holds all that it needs.
     new.pip("uninstall", "-y", "acme-thermal")
-    new.run(["python", "-m", "pip", "wheel", "--no-index", "--no-deps", "-q", "-w", "..", "."], project)
+    new.pip("wheel", "--no-deps", "-w", str(tmp_path), str(project))
     new.pip("install", str(next(tmp_path.glob("acme_thermal-*.whl"))))
     shutil.rmtree(project / "src")
     assert "saved in" in new.run("contrapose train example.yaml --out runs/wheel --set train.epochs=1", project)
