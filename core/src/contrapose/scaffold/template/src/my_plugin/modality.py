@@ -36,7 +36,7 @@ class MyModality:
 
     def preview(self, data: np.ndarray) -> dict[str, bytes]:
         """The grid in colours."""
-        from matplotlib.image import imsave
+        from matplotlib.pyplot import imsave
 
         picture = io.BytesIO()
         imsave(picture, data, format="png", cmap="viridis")
