@@ -9,7 +9,7 @@ from pathlib import Path
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 NAMED = re.compile(r"# (\S+\.(?:py|yaml|toml))\n")
-VARYING = re.compile(r"\d+\.\d+(?:e-?\d+)?|\d+:\d\d|\d+(?= samples/s| passed| skipped)")
+VARYING = re.compile(r"[+-]?\d+\.\d+(?:e-?\d+)?|\d+:\d\d|\d+(?= samples/s| passed| skipped)")
 """What differs from machine to machine: fractions, times, speeds, how many checks the kit has."""
 
 Run = Callable[[str, Path, int], str]
@@ -74,4 +74,4 @@ def assert_said(step: Step, found: str) -> None:
 def pattern(said: str) -> str:
     """A shown line as a regular expression."""
     parts = [re.escape(part) for part in VARYING.split(said.rstrip())]
-    return r"[\d.:e-]+".join(parts).replace("…", ".*").replace(r"\ ", " +")
+    return r"[\d.:e+-]+".join(parts).replace("…", ".*").replace(r"\ ", " *")
