@@ -29,6 +29,8 @@ from contrapose.views.plan import ViewPlan
 PAGE = 40
 """Lines within which a preset's file can be read."""
 SAMPLES, STEPS = 8, 3
+MOST = 16
+"""Larger numbers in the heads and sources of a preset (widths, sizes of queues) are made so small, so that it is quick."""
 
 
 class MethodContract(Contract):
@@ -39,11 +41,13 @@ class MethodContract(Contract):
     Attributes:
         arguments: of a preset that is a function, by default its Spec's ``example``; and sections laid over what it gives, as in a
             config, to make it small: ``{"sources": {"queue": {"size": 16}}}``.
+        views: how many views a sample has in each modality, where the method declares no slots.
         published: False for a method that isn't of a paper.
         still: parts of the method that don't learn in these steps, by the beginning of their parameters' names.
     """
 
     kind = "method"
+    views: int = 2
     published: bool = True
     still: tuple[str, ...] = ()
 
@@ -66,7 +70,7 @@ class MethodContract(Contract):
             assert not given, f"a preset that is data takes no arguments, but sections of a method: {', '.join(SECTIONS)}"
             made = self.target
         assert isinstance(made, Mapping), f"a preset is a method's mapping, or a function that gives one, not {made!r}"
-        return dict(lay_over(made, sections))
+        return dict(lay_over(small(made), sections))
 
     @property
     def _example(self) -> dict[str, Any]:
@@ -94,7 +98,7 @@ class MethodContract(Contract):
 
     def batch(self, count: int = SAMPLES, seed: int = 0, missing: Any = ()) -> Batch:
         """A batch with all views; the samples ``missing`` lack the last."""
-        slots = self.data.get("slots") or ["0", "1"]
+        slots = self.data.get("slots") or [str(n) for n in range(self.views)]
         own = self.data.get("views") or {}
         plan = ViewPlan.from_config(
             {m: {"use": "identity"} for m in self.modalities},
@@ -144,7 +148,7 @@ class MethodContract(Contract):
         missed = [n for n in trained if n not in grads or not grads[n].any()]
         assert not missed, f"no gradient reaches {', '.join(missed)}: let a term read it, or name it in still"
 
-    @drawn(examples=5, rows=ROWS, seed=SEEDS, missing=MISSING)
+    @drawn(examples=4, rows=ROWS, seed=SEEDS, missing=MISSING)
     def test_any_batch_will_do(self, rows: int, seed: int, missing: set[int]) -> None:
         """No sample, one, and samples that lack a view: the step runs, and the loss is finite."""
         method = self.method()
@@ -212,3 +216,19 @@ class MethodContract(Contract):
         if callable(self.target):
             super().test_its_arguments_are_named_and_typed()
 
+
+def small(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's mapping with the whole numbers in its heads and sources made at most ``MOST``."""
+    branches = {
+        name: {k: _small(v) if k in ("projector", "predictor") else v for k, v in branch.items()}
+        for name, branch in data["branches"].items()
+    }
+    return {**data, "branches": branches, **({"sources": _small(data["sources"])} if data.get("sources") else {})}
+
+
+def _small(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {k: _small(v) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_small(v) for v in node]
+    return min(node, MOST) if isinstance(node, int) and not isinstance(node, bool) else node

@@ -78,7 +78,7 @@ class ReaderContract(Contract):
             with must(f"the sample at position {i} must be read"):
                 sample = reader[i]
             assert isinstance(sample, Sample), f"a reader gives Samples, not {type(sample).__name__}"
-            assert None not in sample.data.values(), "a missing modality is an absent key of data, not None"
+            assert not any(value is None for value in sample.data.values()), "a missing modality is an absent key of data, not None"
             other = set(sample.data) - set(self._modalities)
             assert not other or not self._modalities, f"it gives {', '.join(sorted(other))}, which it wasn't asked for"
 

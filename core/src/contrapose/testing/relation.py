@@ -33,7 +33,7 @@ class RelationContract(Contract):
 
     Attributes:
         arguments: what it is made with, the tables that it reads among them: ``{"query": "online", "keys": ["queue"]}``.
-        term: more of the term, or other: ``{"query": "places", "positives": "same(position, to=found)"}``.
+        term: more of the term, or other: ``{"query": "places", "positives": "same(found, to=position)"}``.
     """
 
     kind = "relation"
