@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure
 
-EXAMPLES = 10
+EXAMPLES = 6
 
 Inputs = Any
 """A strategy, or a function of the contract that gives one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,6 +82,8 @@ class LossContract(Contract):
         )
         with must("a method must take the loss"):
             self.method()
+        with must("a loss must be picklable, as other processes get it: define what it is made of at the top of a module"):
+            pickle.loads(pickle.dumps(loss))
 
     def test_value_and_gradient_are_finite(self) -> None:
         """On random rows, on a collapsed table, and on long vectors under a small temperature."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,11 @@ class RelationContract(Contract):
             step(method, toy_batch(VIEWS, COUNT, n))
         return method
 
+    @cached_property
+    def ready(self) -> Method:
+        """The method after some steps, for checks that only look."""
+        return self.trained()
+
     def plan(self, method: Method, out: Outputs, seen: Any = None) -> PredicatePlan:
         """The relation bound to a step, of which it sees ``seen``."""
         term: Any = method.terms["it"]
@@ -94,17 +100,18 @@ class RelationContract(Contract):
     # -- checks ------------------------------------------------------------------------------------------------------
 
     def test_it_is_a_relation(self) -> None:
-        """An ``Assigner``, ``Annotator`` or ``Weigher`` that a term takes."""
+        """An ``Assigner``, ``Annotator`` or ``Weigher`` that a term takes, with a tuple of the tables that it reads."""
         made = self.make()
         assert isinstance(made, (Assigner, Annotator, Weigher)), (
             f"{type(made).__name__} must be an Assigner, Annotator or Weigher of contrapose.relations.relation"
         )
+        assert isinstance(made.refs, tuple), f"refs is a tuple of the tables that it reads, not {made.refs!r}"
         self.method()
 
     @drawn(rows=ROWS, seed=SEEDS, missing=MISSING)
     def test_weights_are_finite_and_not_negative(self, rows: int, seed: int, missing: set[int]) -> None:
         """Of positives, denominator and anchors, for any batch; what attracts is finite."""
-        method = self.trained()
+        method = self.ready
         out = outputs(method, toy_batch(VIEWS, rows, seed, {"toy/b": missing}))
         for pairs in whole(self.plan(method, out)):
             for name, weight in (("pos", pairs.pos), ("den", pairs.den), ("row", pairs.row)):
@@ -116,7 +123,7 @@ class RelationContract(Contract):
     @drawn(rows=ROWS, seed=SEEDS)
     def test_what_it_gives_has_a_row_for_each_anchor(self, rows: int, seed: int) -> None:
         """A column of integers (Q,) or (Q, P), a weight (Q,), or targets (T, K) for rows of a table."""
-        method = self.trained()
+        method = self.ready
         out = outputs(method, toy_batch(VIEWS, rows, seed))
         term: Any = method.terms["it"]
         part, q = self.part(method), out.query(term.query)
@@ -137,7 +144,7 @@ class RelationContract(Contract):
     @drawn(rows=ROWS, seed=SEEDS, side=TILES)
     def test_tiles_give_what_dense_gives(self, rows: int, seed: int, side: int) -> None:
         """Any tiling of the pairs has the weights of all pairs at once."""
-        method = self.trained()
+        method = self.ready
         plan = self.plan(method, outputs(method, toy_batch(VIEWS, rows, seed)))
         for block, dense in enumerate(whole(plan)):
             for i in _slices(len(plan.q), side):
@@ -150,7 +157,7 @@ class RelationContract(Contract):
     @drawn(order=orders(COUNT))
     def test_the_order_of_rows_does_not_matter(self, order: list[int]) -> None:
         """Samples in another order have the same weights in that order."""
-        method, batch = self.trained(), toy_batch(VIEWS, COUNT, 3)
+        method, batch = self.ready, toy_batch(VIEWS, COUNT, 3)
         one, other = (
             self.plan(method, outputs(method, b)) for b in (batch, batch.take(torch.tensor(order, dtype=torch.int64)))
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, cast
 
 import pytest
@@ -74,6 +75,11 @@ class SourceContract(Contract):
             step(method, toy_batch(VIEWS, count, n))
         return method
 
+    @cached_property
+    def _ready(self) -> Method:
+        """The method after two steps, for checks that only look."""
+        return self.trained(4, 3)
+
     def source(self, method: Method) -> Source:
         """The source within the method."""
         return cast(Source, method.sources["it"])
@@ -90,7 +96,7 @@ class SourceContract(Contract):
     @drawn(rows=st.integers(1, 5), seed=SEEDS, missing=MISSING)
     def test_rows_are_as_declared(self, rows: int, seed: int, missing: set[int]) -> None:
         """As wide as ``width`` says, finite, with the identity columns and a value in each for every row."""
-        method = self.trained(4, 3)
+        method = self._ready
         out = outputs(method, toy_batch(VIEWS, rows, seed, {"toy/key": missing}))
         for ref in self.refs:
             made = out.rows(ref)
@@ -108,7 +114,7 @@ class SourceContract(Contract):
     @drawn(examples=6, sizes=st.lists(ROWS, min_size=1, max_size=5))
     def test_batches_may_be_of_any_size(self, sizes: list[int]) -> None:
         """None, one, more than it holds: every step runs, and what it offers stays finite."""
-        method = self.trained(*sizes)
+        method = self.trained(3, *sizes)
         out = outputs(method, toy_batch(VIEWS, 3, 50))
         for ref in self.refs:
             assert out.rows(ref).z.isfinite().all(), f"rows of {ref} must stay finite whatever the sizes of batches"
