@@ -162,7 +162,7 @@ def _resolve(annotation: Any, target: Any) -> Any:
     """An annotation written as text (``from __future__ import annotations``) as a type; as it stands where it can't be found."""
     if not isinstance(annotation, str):
         return annotation
-    function = inspect.unwrap(vars(target).get("__init__", target) if isinstance(target, type) else target)
+    function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]
     module = sys.modules.get(getattr(target, "__module__", None) or "")
     names = getattr(function, "__globals__", None) or getattr(module, "__dict__", {})
     try:
