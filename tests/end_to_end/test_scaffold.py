@@ -54,7 +54,7 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
         capture_output=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 40  # type: ignore[index]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 70  # type: ignore[index]
 
 
 def test_every_name_is_filled_in(tmp_path: Path) -> None:

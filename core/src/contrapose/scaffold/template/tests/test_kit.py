@@ -1,9 +1,23 @@
 """Every part keeps contrapose's contract: the checks that its own plugins pass."""
 
+from pathlib import Path
+
 import numpy as np
-from contrapose.testing import EncoderContract, ModalityContract, ViewContract
+from contrapose.testing import (
+    EncoderContract,
+    MethodContract,
+    ModalityContract,
+    PluginContract,
+    ReaderContract,
+    ViewContract,
+)
 
 GRIDS = [{"grid": np.random.default_rng(seed).normal(size=(8, 8)).tolist()} for seed in range(4)]
+RECORDING = Path(__file__).parents[1] / "data" / "recording.npz"
+
+
+class TestPlugin(PluginContract):
+    plugin = "my_modality"
 
 
 class TestModality(ModalityContract):
@@ -20,3 +34,14 @@ class TestDrift(ViewContract):
 class TestSmall(EncoderContract):
     spec = "my_modality/small"
     cells = GRIDS
+
+
+class TestRecording(ReaderContract):
+    spec = "my_modality/recording"
+    arguments = {"path": str(RECORDING)}
+    modalities = {"my_modality": "my_modality"}
+
+
+class TestContrast(MethodContract):
+    spec = "my_modality/contrast"
+    published = False
