@@ -40,6 +40,7 @@ def test_the_page_says_what_is_said(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PAGES)
 def test_a_newcomer_does_all_of_it(page: str, tmp_path: Path) -> None:
     new = Newcomer(tmp_path, *filter(None, ("core", PAGES[page])))

@@ -117,6 +117,7 @@ def test_a_name_that_cant_be_is_one_line_and_writes_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_beside_wheels_in_an_environment_of_its_own(tmp_path: Path) -> None:
     new = Newcomer(tmp_path, "core")
     where = "import contrapose; print(contrapose.__file__)"
