@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from contrapose.testing import EncoderContract, ModalityContract, ViewContract
+from contrapose.testing import EncoderContract, MethodContract, ModalityContract, ViewContract
 
 OFF = b"OFF\n4 2 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n"
 
@@ -67,3 +67,7 @@ class TestEncoders(EncoderContract):
     specs = ENCODERS
     cells = UNLIKE
     view = SMALL
+
+
+class TestCrossPoint(MethodContract):
+    spec = "pointcloud/crosspoint"

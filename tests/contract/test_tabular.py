@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contrapose.testing import EncoderContract, ModalityContract, ViewContract
+from contrapose.testing import EncoderContract, MethodContract, ModalityContract, ViewContract
 
 
 def row(i: int) -> dict[str, Any]:
@@ -66,3 +66,7 @@ class TestMLP(EncoderContract):
     spec = "tabular/mlp"
     arguments = {"layers": 2, "width": 16}
     cells = ROWS[:8]
+
+
+class TestScarfMethod(MethodContract):
+    spec = "tabular/scarf"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -136,12 +137,15 @@ class Far(HeadLoss):
         return out.mean(self.layer(rows.z).square().mean(-1), rows.z.new_ones(len(rows)))
 
 
-class HeadContract(LossContract):
+class HeadLossContract(LossContract):
     component = Far
 
 
 def but(good: type, **changes: Any) -> type:
     """A class with something changed."""
+    for name, change in changes.items():
+        if isinstance(change, FunctionType):
+            change.__name__ = name  # a bound method is pickled by its name
     return type(good.__name__, (good,), {"__doc__": good.__doc__, "__module__": good.__module__, **changes})
 
 

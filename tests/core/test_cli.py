@@ -214,12 +214,14 @@ HEAVY = ("torch", "numpy", "pyarrow", "open3d", "matplotlib", "accelerate", "skl
     "code",
     [
         "import contrapose; contrapose.Spec, contrapose.hookimpl, contrapose.registry, contrapose.Config, contrapose.encoder",
+        "import contrapose; contrapose.encoder, contrapose.loss, contrapose.modality",
         "import contrapose; dir(contrapose); contrapose.registry().plugins(); contrapose.Config.of({'data': 'x'}).run",
         "from contrapose.cli import main; assert main(['--help']) == 0",
         "from contrapose.cli import main; assert main(['plugins']) == 0",
         "from contrapose.cli import main; assert main(['plugins', '--json']) == 0",
         "from contrapose.cli import main; assert main(['methods']) == 0",
         "from contrapose.cli import main; assert main(['train', '--help']) == 0",
+        "from contrapose.cli import main; assert main(['new-plugin', '--help']) == 0",
     ],
 )
 def test_nothing_heavy_is_imported(code: str) -> None:

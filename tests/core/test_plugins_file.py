@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contrapose.errors import PluginError
+from contrapose.errors import ConfigError, PluginError
 from contrapose.plugins import Registry
+
+RUNS = "from pathlib import Path\nPath('ran').touch()\nread = print\n"
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +69,19 @@ def test_a_view_function_is_offered_under_its_name(tmp_path: Path) -> None:
     assert registry.load("view", "hum")(3, None) == 6.0  # type: ignore[operator]
 
 
+def test_a_further_command_is_told_with_its_file(tmp_path: Path) -> None:
+    registry = Registry()
+    assert registry.options == ""
+    file = write(tmp_path, "mine_told", "import contrapose\n@contrapose.loss('told')\ndef told(): ...\n")
+    with pytest.raises(PluginError, match=r"there is no loss 'told'; .*is it in a file of yours\? --plugin FILE"):
+        registry.find("loss", "told")
+    registry.load_file(file)
+    assert registry.options == f" --plugin {file}"
+    with pytest.raises(PluginError, match="did you mean 'told'") as near:
+        registry.find("loss", "tolt")
+    assert "--plugin" not in str(near.value)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
@@ -85,3 +100,34 @@ def test_a_file_that_fails_is_one_line(tmp_path: Path, name: str, text: str, why
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="there is no plugin file"):
         Registry().load_file(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize("said", ["plugin: ./mine_named.py", "plugins: [./mine_named.py]"])
+def test_a_config_names_no_plugin_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, said: str
+) -> None:
+    from contrapose.cli import main
+
+    write(tmp_path, "mine_named", RUNS)
+    (tmp_path / "my.yaml").write_text(f"data: things.csv\n{said}\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "my.yaml"]) == 1
+    assert f"my.yaml:2: {said.partition(':')[0]}: unknown key" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("./mine_used.py", "there is no reader"), ("mine_used:read", "may run only with --allow-import")],
+)
+def test_a_component_of_a_config_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    from contrapose.config import build
+
+    write(tmp_path, "mine_used", RUNS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=why):
+        build("reader", {"use": name})
+    assert not (tmp_path / "ran").exists()

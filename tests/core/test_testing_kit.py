@@ -15,7 +15,7 @@ from tests.core import broken_data, broken_models
 from tests.core.pulses import (
     PULSES,
     CosineContract,
-    HeadContract,
+    HeadLossContract,
     Net,
     NetContract,
     Noise,
@@ -35,7 +35,7 @@ CONTRACTS: list[type[Contract]] = [
     NetContract,
     CosineContract,
     SetContract,
-    HeadContract,
+    HeadLossContract,
 ]
 BROKEN = [
     pytest.param(contract, check, component, says, id=f"{check}: {says}")

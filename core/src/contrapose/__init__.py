@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contrapose.plugins import registry as registry
     from contrapose.plugins.decorators import encoder as encoder
     from contrapose.plugins.decorators import loss as loss
+    from contrapose.plugins.decorators import modality as modality
     from contrapose.plugins.hookspecs import hookimpl as hookimpl
     from contrapose.types import Batch as Batch
     from contrapose.types import Rows as Rows
@@ -49,6 +50,7 @@ _LAZY = {
     "hookimpl": "contrapose.plugins.hookspecs",
     "load": "contrapose.engine.run",
     "loss": "contrapose.plugins.decorators",
+    "modality": "contrapose.plugins.decorators",
     "registry": "contrapose.plugins",
     "train": "contrapose.engine.run",
     "view": "contrapose.views.decorator",

@@ -55,12 +55,13 @@ def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:
     """The component that ``node`` says: ``"name"``, ``{"use": name, **arguments}``, or an object, which is returned as it is.
 
     ``context`` gives arguments that the component may take and the user didn't give (``dim=512``). A class given as an object
-    is called. Raises ``ConfigError`` under ``path`` for an unknown component, an unknown, missing or ill-typed argument.
+    is called, and so is a function under one of the decorators (``@encoder``, ``@loss``). Raises ``ConfigError`` under ``path``
+    for an unknown component, an unknown, missing or ill-typed argument.
     """
     if isinstance(node, Mapping):
         arguments = dict(node)
         name = arguments.pop("use", None)
-    elif isinstance(node, (str, type, bool, int, float, list, tuple)) or node is None:
+    elif isinstance(node, (str, type, bool, int, float, list, tuple)) or node is None or _makes_one(node):
         name, arguments = node, {}
     else:
         return node
@@ -141,6 +142,10 @@ def signature(kind: str, name: str) -> list[Parameter]:
     return parameters(target) if callable(target) else []
 
 
+def _makes_one(node: Any) -> bool:
+    return inspect.isfunction(node) and hasattr(node, "__contrapose__")
+
+
 def _target(kind: str, name: str, path: Way) -> Any:
     reg = registry()
     try:
@@ -157,7 +162,7 @@ def _resolve(annotation: Any, target: Any) -> Any:
     """An annotation written as text (``from __future__ import annotations``) as a type; as it stands where it can't be found."""
     if not isinstance(annotation, str):
         return annotation
-    function = inspect.unwrap(vars(target).get("__init__", target) if isinstance(target, type) else target)
+    function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]
     module = sys.modules.get(getattr(target, "__module__", None) or "")
     names = getattr(function, "__globals__", None) or getattr(module, "__dict__", {})
     try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,8 +13,8 @@ from torch.utils.data import DataLoader
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
 from contrapose.data.failure import lost_worker, no_memory_to_load
 from contrapose.data.passes import LAP, SHARD, WINDOW, Made, Place, StreamDataset
-from contrapose.data.patience import Patience
 from contrapose.data.sampler import EpochSampler
+from contrapose.data.workers import worker_options
 from contrapose.errors import ConfigError, ContraposeError, did_you_mean, warn
 from contrapose.types import Batch, Modality, Reader, StreamReader
 
@@ -35,7 +33,7 @@ class Loader:
         self._make_views, self.rank, self.device = dataset.make_views, sampler.rank, device
         self.epoch = self.start_batch = 0
         self._loader: DataLoader[Any] = DataLoader(
-            dataset, batch_sampler=sampler, collate_fn=collate, **worker_options(workers, device)
+            dataset, batch_sampler=sampler, collate_fn=collate, **worker_options(dataset, workers, device)
         )
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
@@ -97,7 +95,7 @@ class StreamLoader(Loader):
         self.epoch = self.start_batch = 0
         placed: Any = _Placed(collate)
         self._loader: DataLoader[Any] = DataLoader(
-            dataset, batch_size=None, collate_fn=placed, **worker_options(workers, device)
+            dataset, batch_size=None, collate_fn=placed, **worker_options(dataset, workers, device)
         )
         self._running: Iterator[Any] | None = None
 
@@ -160,28 +158,6 @@ class _Placed:
 
     def __call__(self, made: Made | ContraposeError) -> Any:
         return made if isinstance(made, ContraposeError) else (self.collate(made[0]), *made[1:])
-
-
-def worker_options(workers: int, device: torch.device) -> dict[str, Any]:
-    """What loaders tell torch's ``DataLoader`` of their worker processes."""
-    return {
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "pin_memory": device.type == "cuda",
-        # Its own: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
-        "generator": torch.Generator(),
-        "worker_init_fn": _patient,
-        # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
-        "multiprocessing_context": "fork" if workers and sys.platform == "linux" else None,
-    }
-
-
-def _patient(worker: int) -> None:
-    """Let a worker overlook the first Ctrl-C or SIGTERM.
-
-    Terminals and schedulers send them to all processes of a run, which still needs its workers to finish its step and save.
-    """
-    Patience().hold(later=signal.SIG_DFL)
 
 
 def make_loader(

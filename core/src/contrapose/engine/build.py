@@ -21,7 +21,7 @@ from contrapose.plugins import registry
 from contrapose.types import Modality, Reader, StreamReader
 from contrapose.views import ViewPlan
 
-from .components import Samples, eval_view, fit_modality, make_modality, modality_of, no_encoder
+from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder
 from .randomness import reseed
 from .recipe import lay_over
 
@@ -219,5 +219,5 @@ def stream_epoch(reader: StreamReader, train: TrainConfig) -> int:
 def fingerprint(recipe: Mapping[str, Any], method: nn.Module) -> str:
     """A digest of what a method is: its data, and the names and shapes of its parameters."""
     shapes = {name: list(p.shape) for name, p in method.named_parameters()}
-    said = json.dumps([recipe, shapes], sort_keys=True, default=repr)
+    said = json.dumps([recipe, shapes], sort_keys=True, default=in_words)
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,14 @@ def no_encoder(modality: str) -> ConfigError:
 
 
 def make_modality(name: str, said: Any, path: tuple[str, ...]) -> Modality:
-    """A modality with the arguments that ``modalities`` gives it. Raises ``ConfigError`` saying what to install."""
+    """A modality with the arguments that ``modalities`` gives it; its ``use`` may name it, or be a class of one's own.
+
+    Raises ``ConfigError`` saying what to install.
+    """
+    arguments = said.arguments if isinstance(said, ModalityConfig) else {}
+    if "use" in arguments:
+        own: Modality = build("modality", arguments, path)
+        return own
     try:
         registry().find("modality", name)
     except PluginError as e:
@@ -49,7 +57,6 @@ def make_modality(name: str, said: Any, path: tuple[str, ...]) -> Modality:
         if "did you mean" in near or "ambiguous" in str(e) or name in known:
             raise ConfigError(str(e), path) from e
         raise ConfigError(f"modality {name!r} is not installed: pip install contrapose-{name}", path) from e
-    arguments = said.arguments if isinstance(said, ModalityConfig) else {}
     made: Modality = build("modality", {"use": name, **arguments}, path)
     return made
 
@@ -78,6 +85,11 @@ def eval_view(modality: str, views: Mapping[str, Any]) -> dict[str, Any] | None:
             for arguments in _arguments(node):
                 said |= {k: v for k, v in arguments.items() if k in known and k not in said}
     return {"use": name, **said}
+
+
+def in_words(component: Any) -> str:
+    """A Python object that a config holds, as text that is the same in every process: its repr without its address."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(component))
 
 
 def _arguments(node: Any) -> Iterator[Mapping[str, Any]]:

@@ -17,6 +17,8 @@ from contrapose.config.yaml import dump
 from contrapose.data.shards import TAR, shards_of
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError
 
+from .components import in_words
+
 CHANGEABLE = (
     "epochs",
     "steps",
@@ -154,7 +156,7 @@ def _plain(tree: Any) -> Any:
         return [_plain(v) for v in tree]
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
-    return str(tree) if isinstance(tree, Path) else f"{OBJECT}{tree!r}"
+    return str(tree) if isinstance(tree, Path) else f"{OBJECT}{in_words(tree)}"
 
 
 def _leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:

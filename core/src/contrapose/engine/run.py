@@ -274,7 +274,9 @@ def _fit(
         console.print(summary(read_metrics(where / "metrics.csv")))
     if run.unread.samples:
         console.print(f"{run.unread}: see {where / 'skipped.csv'}", highlight=False, soft_wrap=True)
-    console.print(f"saved in {where}; next: contrapose report {where}", highlight=False, soft_wrap=True)
+    console.print(
+        f"saved in {where}; next: contrapose report {where}{registry().options}", highlight=False, soft_wrap=True
+    )
     return run
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from contrapose.data.failure import lost_worker, out_of_memory
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError
+from contrapose.plugins import registry
 
 from .gradcache import require_exact
 
@@ -41,7 +42,7 @@ def told(method: Method, train: TrainConfig, folder: Path, processes: int) -> It
         if isinstance(error, OSError) and error.errno in FULL:
             raise CheckpointError(
                 f"can't write to the run folder {folder}: {error.strerror}; its checkpoints are whole: make room, then go on "
-                f"with: contrapose train --resume {folder}"
+                f"with: contrapose train --resume {folder}{registry().options}"
             ) from error
         raise
 
@@ -60,7 +61,8 @@ def _less(method: Method, train: TrainConfig, folder: Path, processes: int) -> s
             f"{said}start anew with train.chunk_size={now // 2} (GradCache) and a network without BatchNorm, or "
             f"train.chunk_batchnorm=true, or train.batch_size below {train.batch_size:,}"
         )
+    again = f"contrapose train --resume {folder}{registry().options} --set train.chunk_size={now // 2}"
     return (
-        f"{said}go on with contrapose train --resume {folder} --set train.chunk_size={now // 2} (GradCache: the same gradient in "
-        f"less memory); where the loss itself doesn't fit, start anew with train.batch_size below {train.batch_size:,}"
+        f"{said}go on with {again} (GradCache: the same gradient in less memory); where the loss itself doesn't fit, start "
+        f"anew with train.batch_size below {train.batch_size:,}"
     )

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from contrapose.branches.syncnorm import synchronise
 from contrapose.errors import warn
 from contrapose.methods.gather import average, share
+from contrapose.plugins import registry
 from contrapose.types import Batch, Rows
 
 from . import checkpoint
@@ -210,9 +211,8 @@ def fit(
                     if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
                         save(batch)
                     if signum and step < steps:
-                        message = (
-                            f"stopped after step {step} of {steps}; go on with: contrapose train --resume {folder}"
-                        )
+                        again = f"contrapose train --resume {folder}{registry().options}"
+                        message = f"stopped after step {step} of {steps}; go on with: {again}"
                         raise Interrupted(message, signum)
                     if step == steps:
                         break

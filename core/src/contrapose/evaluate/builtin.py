@@ -45,7 +45,8 @@ def geometry(embedded: Embedded) -> list[Score]:
         most = min(table.z.shape)
         rank = shape.effective_rank(table.z)
         scores.append(Score("effective rank", modality, rank, better=None, note=f"of at most {most}"))
-        scores.append(Score("uniformity", modality, shape.uniformity(table.z), better=None))
+        if len(table) > 1:
+            scores.append(Score("uniformity", modality, shape.uniformity(table.z), better=None))
     for a, b, x, y in _pairs(embedded):
         distances = shape.alignment(x.z, y.z).double().numpy()
         scores.append(Score("alignment", f"{a} – {b}", distances, x, better=None))

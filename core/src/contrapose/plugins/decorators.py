@@ -14,6 +14,11 @@ def mark(obj: T, kind: str, name: str) -> T:
     return obj
 
 
+def modality(name: str) -> Callable[[T], T]:
+    """Offer a modality (``types.Modality``) as ``name``, which is its ``name`` too: ``@contrapose.modality("smell")``."""
+    return lambda obj: mark(obj, "modality", name)
+
+
 def encoder(name: str) -> Callable[[T], T]:
     """Offer a factory of encoders (``types.Encoder``) as ``name``: ``@contrapose.encoder("tiny")``."""
     return lambda obj: mark(obj, "encoder", name)

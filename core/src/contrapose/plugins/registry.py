@@ -6,6 +6,7 @@ import copy
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from functools import cached_property
@@ -116,6 +117,11 @@ class Registry:
         self._files[where] = PluginStatus(str(path), "", None, "ok", tuple(offers))
         return offers
 
+    @property
+    def options(self) -> str:
+        """What a further command needs to offer the same files: ``" --plugin my_views.py"``, ``""`` without any."""
+        return "".join(f" --plugin {shlex.quote(file.distribution)}" for file in self._files.values())
+
     def _unknown(self, kind: str, name: str, offers: list[Offer]) -> str:
         said = f"there is no {kind} {name!r}"
         for other in KINDS:
@@ -129,7 +135,8 @@ class Registry:
         for plugin in plugins:
             if not plugin.offers:
                 return f"{said}: plugin {plugin.distribution} is {plugin.status}"
-        return said + (near or f"; nothing that is installed offers a {kind}")
+        own = "" if slash or "did you mean" in near else "; is it in a file of yours? --plugin FILE"
+        return said + (near or f"; nothing that is installed offers a {kind}") + own
 
 
 def import_target(target: str) -> object:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from contrapose.losses.engine import Engine
@@ -17,6 +19,7 @@ from contrapose.losses.sets import SetLoss
 from contrapose.methods.method import Method
 from contrapose.testing.compare import must, same
 from contrapose.testing.contract import NOTHING, Contract
+from contrapose.testing.draw import TILES, drawn, orders
 from contrapose.types import Batch, ViewBatch
 
 FEATURES, WIDTH, COUNT = 5, 4, 6
@@ -79,6 +82,8 @@ class LossContract(Contract):
         )
         with must("a method must take the loss"):
             self.method()
+        with must("a loss must be picklable, as other processes get it: define what it is made of at the top of a module"):
+            pickle.loads(pickle.dumps(loss))
 
     def test_value_and_gradient_are_finite(self) -> None:
         """On random rows, on a collapsed table, and on long vectors under a small temperature."""
@@ -120,22 +125,24 @@ class LossContract(Contract):
                     f"the gradient is {found:.6g} where the value rises by {slope:.6g}: mend it, or say detaches = True"
                 )
 
-    def test_the_order_of_rows_does_not_matter(self) -> None:
+    @drawn(examples=5, order=orders(COUNT))
+    def test_the_order_of_rows_does_not_matter(self, order: list[int]) -> None:
         """Samples in another order have the same loss and gradients."""
         batch = self._batch()
         one = _step(self.method(), batch)
-        other = _step(self.method(), batch.take(torch.arange(COUNT).flip(0)))
+        other = _step(self.method(), batch.take(torch.tensor(order)))
         assert same(one, other, 1e-9), "the loss must not depend on the order of its rows"
 
-    def test_tiles_give_what_dense_gives(self) -> None:
-        """A pair loss visited in tiles of 2 has the same value and gradients."""
+    @drawn(rows=st.integers(1, COUNT), side=TILES)
+    def test_tiles_give_what_dense_gives(self, rows: int, side: int) -> None:
+        """A pair loss visited in tiles has the same value and gradients."""
         if not isinstance(self.make(), PairLoss):
             pytest.skip("only pairs are tiled")
         dense, tiled = self.method(), self.method()
-        tiled.engine = Engine("tiled", 2)
+        tiled.engine = Engine("tiled", side)
         with must("a pair loss must work in tiles"):
-            found = _step(tiled, self._batch())
-        assert same(_step(dense, self._batch()), found, 1e-9), (
+            found = _step(tiled, self._batch(rows))
+        assert same(_step(dense, self._batch(rows)), found, 1e-9), (
             "tiles must give what all pairs at once give: parts() may only name reductions over the keys that it is shown"
         )
 

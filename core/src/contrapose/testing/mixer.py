@@ -8,13 +8,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from hypothesis import strategies as st
 
 from contrapose.testing.compare import must, same, stir, unmoved_randomness
 from contrapose.testing.data import SampleContract, collated, leaves_of, rows_of, uniform
+from contrapose.testing.draw import SEEDS, drawn
 from contrapose.types import ViewBatch, tree_shape
 from contrapose.views import BatchMixer
 
-SEEDS = 30
+TRIES = 30
 
 
 class MixerContract(SampleContract):
@@ -61,19 +63,17 @@ class MixerContract(SampleContract):
                 made.append(self.mixed(self.given))
         assert same(self.given, kept), "a mixer must not change its batch in place: clone before writing"
         assert same(made[0], made[1]), "equal generators must give equal views: draw from the given generator alone"
-        others = (self.mixed(self.given, seed) for seed in range(1, SEEDS))
+        others = (self.mixed(self.given, seed) for seed in range(1, TRIES))
         assert any(not same(made[0], other) for other in others), "views never differ: draw from the given generator"
 
-    def test_mixed_rows_are_like_those_they_are_made_of(self) -> None:
+    @drawn(rows=lambda self: st.integers(1, len(self.samples)), seed=SEEDS)
+    def test_mixed_rows_are_like_those_they_are_made_of(self, rows: int, seed: int) -> None:
         """Their shapes and dtypes; each belongs to a sample that has the view, and has a value in every column."""
-        for count in range(1, len(self.samples) + 1):
-            views = ViewBatch(rows_of(self.given.data, range(count)), self.given.modality, self.given.index[:count])
-            made = self.mixed(views)
-            assert made.modality == views.modality, f"made views of {made.modality!r}, not of {views.modality!r}"
-            assert tree_shape(made.data) == tree_shape(views.data), (
-                "mixed rows must have the shapes and dtypes of views"
-            )
-            assert set(made.index.tolist()) <= set(views.index.tolist()), "index must name samples that have the view"
-            columns = {**made.meta, **{f"tensor {n}": leaf for n, leaf in enumerate(leaves_of(made.data))}}
-            for name, column in columns.items():
-                assert len(column) == len(made.index), f"{name} has {len(column)} rows, but index has {len(made.index)}"
+        views = ViewBatch(rows_of(self.given.data, range(rows)), self.given.modality, self.given.index[:rows])
+        made = self.mixed(views, seed)
+        assert made.modality == views.modality, f"made views of {made.modality!r}, not of {views.modality!r}"
+        assert tree_shape(made.data) == tree_shape(views.data), "mixed rows must have the shapes and dtypes of views"
+        assert set(made.index.tolist()) <= set(views.index.tolist()), "index must name samples that have the view"
+        columns = {**made.meta, **{f"tensor {n}": leaf for n, leaf in enumerate(leaves_of(made.data))}}
+        for name, column in columns.items():
+            assert len(column) == len(made.index), f"{name} has {len(column)} rows, but index has {len(made.index)}"

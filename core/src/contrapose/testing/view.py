@@ -15,11 +15,12 @@ import torch
 from contrapose.config import build
 from contrapose.testing.compare import must, same, same_distribution, stir, unmoved_randomness
 from contrapose.testing.data import SampleContract, collated, leaves_of, state_through_files
+from contrapose.testing.draw import SEEDS, a_sample, drawn, of_samples, picks
 from contrapose.testing.worker import in_worker
 from contrapose.types import Modality, Sample, View, ViewGenerator, tree_shape
 from contrapose.views.compose import made_modality
 
-SEEDS = 30
+TRIES = 30
 DRAWS = 1000
 
 
@@ -60,28 +61,28 @@ class ViewContract(SampleContract):
 
     # -- checks ------------------------------------------------------------------------------------------------------
 
-    def test_the_same_rng_gives_the_same_views(self) -> None:
+    @drawn(sample=a_sample, seed=SEEDS)
+    def test_the_same_rng_gives_the_same_views(self, sample: int, seed: int) -> None:
         """Views are a function of the sample and the rng; no global random state is read or moved."""
-        for sample in self.samples:
-            made = []
-            for seed in (1, 2):
-                stir(seed)
-                with unmoved_randomness("a view generator"):
-                    made.append(self.views(sample))
-            assert same(made[0], made[1]), (
-                "equal rngs must give equal views: draw from the given rng alone, and keep no state"
-            )
+        made = []
+        for other in (1, 2):
+            stir(other)
+            with unmoved_randomness("a view generator"):
+                made.append(self.views(self.samples[sample], seed))
+        assert same(made[0], made[1]), (
+            "equal rngs must give equal views: draw from the given rng alone, and keep no state"
+        )
 
     def test_another_rng_gives_other_views(self) -> None:
         """Somewhere among the samples and a few seeds; nowhere where ``random = False``."""
         differs = any(
             not same(self.views(sample), self.views(sample, seed))
-            for seed in range(1, SEEDS)
+            for seed in range(1, TRIES)
             for sample in self.samples
         )
         if self.random:
             assert differs, (
-                f"views never differ in {SEEDS} draws: draw from the rng, or set random = False on this class"
+                f"views never differ in {TRIES} draws: draw from the rng, or set random = False on this class"
             )
         else:
             assert not differs, "views differ with the rng, though this class says random = False"
@@ -119,11 +120,12 @@ class ViewContract(SampleContract):
                     "every view of a name has the same keys in meta"
                 )
 
-    def test_views_fit_into_one_batch(self) -> None:
-        """The modality collates the views of all samples."""
+    @drawn(rows=of_samples, seed=SEEDS)
+    def test_views_fit_into_one_batch(self, rows: list[int], seed: int) -> None:
+        """The modality collates the views of any samples."""
         made: dict[str, list[View]] = {}
-        for sample in self.samples:
-            for v in self.views(sample):
+        for row in rows:
+            for v in self.views(self.samples[row], seed):
                 made.setdefault(v.name, []).append(v)
         for views in made.values():
             with must("the views of different samples must fit into one batch"):
@@ -168,19 +170,21 @@ class ViewContract(SampleContract):
             assert same(data, kept), "batched must not change its batch in place: clone before writing"
         assert same(made[0], made[1]), "equal generators must give equal batches: draw from the given generator alone"
         if self.random:
-            assert any(not same(made[0], self._batched(data, seed)) for seed in range(1, SEEDS)), (
+            assert any(not same(made[0], self._batched(data, seed)) for seed in range(1, TRIES)), (
                 "batched gives the same for every generator: draw from it, or set random = False on this class"
             )
 
-    def test_batched_is_shaped_as_the_views_are(self) -> None:
+    @drawn(examples=4, rows=lambda self: picks(len(self.batchable)))
+    def test_batched_is_shaped_as_the_views_are(self, rows: list[int]) -> None:
         """Rows, shapes and dtypes are those of collated views."""
         self._has_batched()
-        made = self._batched(self._plain(self.batchable))
-        wanted = collated(self.reads, [self.views(s)[0] for s in self.batchable]).data
+        samples = [self.batchable[i] for i in rows]
+        made = self._batched(self._plain(samples))
+        wanted = collated(self.reads, [self.views(s)[0] for s in samples]).data
         assert tree_shape(made) == tree_shape(wanted), (
             f"batched gives rows of {tree_shape(made)}, but views collate to {tree_shape(wanted)}: make them equal"
         )
-        assert all(len(leaf) == len(self.batchable) for leaf in leaves_of(made)), (
+        assert all(len(leaf) == len(rows) for leaf in leaves_of(made)), (
             "batched must give a row for each it gets"
         )
 

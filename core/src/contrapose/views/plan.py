@@ -206,6 +206,9 @@ def _build(node: Any, modality: str, build: Build, path: tuple[str | int, ...]) 
 
 
 def _check(generator: ViewGenerator, modality: str, modalities: Collection[str], path: tuple[str | int, ...]) -> None:
+    if not hasattr(generator, "modality"):
+        name = getattr(generator, "__name__", repr(generator))
+        raise ConfigError(f"{name} is no view generator; write @contrapose.view({modality!r}) above its def", path)
     made, read = made_modality(generator), generator.modality
     if made != modality:
         hint = did_you_mean(modality, modalities) if modality not in modalities else ""

@@ -1,0 +1,52 @@
+"""The worker processes that load data."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import sys
+from typing import Any
+
+import torch
+
+from contrapose.data.patience import Patience
+from contrapose.errors import ConfigError
+
+
+def worker_options(dataset: Any, workers: int, device: torch.device) -> dict[str, Any]:
+    """What a loader of ``dataset`` tells torch's ``DataLoader`` of its worker processes.
+
+    Raises ``ConfigError`` where they wouldn't find what a notebook defines.
+    """
+    forks = sys.platform == "linux"
+    if workers and not forks:
+        _require_sendable(dataset)
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": device.type == "cuda",
+        # Its own: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
+        "generator": torch.Generator(),
+        "worker_init_fn": _patient,
+        # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
+        "multiprocessing_context": "fork" if workers and forks else None,
+    }
+
+
+def _require_sendable(dataset: Any) -> None:
+    """Raise ``ConfigError`` where a started process, unlike a forked one, wouldn't find what a notebook defines."""
+    interactive = not hasattr(sys.modules["__main__"], "__file__")
+    if interactive and b"__main__" in pickle.dumps(dataset):
+        raise ConfigError(
+            "what is defined in a notebook can't be sent to worker processes here; set it to 0, or put the definitions "
+            "into a file and import that",
+            ("train", "workers"),
+        )
+
+
+def _patient(worker: int) -> None:
+    """Let a worker overlook the first Ctrl-C or SIGTERM.
+
+    Terminals and schedulers send them to all processes of a run, which still needs its workers to finish its step and save.
+    """
+    Patience().hold(later=signal.SIG_DFL)

@@ -1,0 +1,1 @@
+"""A plugin to begin with: ``template/`` is a whole one, and ``new.py`` writes it under another name."""

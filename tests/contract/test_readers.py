@@ -1,0 +1,116 @@
+"""The core's readers under the contract of plugins' readers, all on the same things, of which one can't be read."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.end_to_end import waves
+
+from contrapose.data import ManifestReader
+from contrapose.data.pack import pack
+from contrapose.testing import ReaderContract
+
+COUNT, BROKEN = 5, 3
+
+
+class Filed(waves.Wave):
+    """A signal in a file of its own."""
+
+    extensions = (".wave",)
+
+
+def content(i: int) -> str:
+    return "no number" if i == BROKEN else f"{i} {i / 3} 1e-9"
+
+
+class Readers(ReaderContract):
+    """What they all read."""
+
+    modalities = {"wave": Filed}
+    broken = (BROKEN,)
+
+    @pytest.fixture(autouse=True)
+    def _own_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+    @property
+    def files(self) -> Path:
+        """A folder of files."""
+        folder = self.folder / "files"
+        folder.mkdir(exist_ok=True)
+        for i in range(COUNT):
+            (folder / f"{i}.wave").write_text(content(i))
+        return folder
+
+    @property
+    def manifest(self) -> Path:
+        """A table that names the files, with two columns of meta."""
+        file = self.files.parent / "things.jsonl"
+        rows = [{"wave": f"files/{i}.wave", "room": "abc"[i % 3], "time": i / 7} for i in range(COUNT)]
+        file.write_text("\n".join(map(json.dumps, rows)))
+        return file
+
+
+class TestManifest(Readers):
+    spec = "manifest"
+    meta = {"label": "room", "time": "time"}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"path": str(self.manifest)}
+
+
+class TestFolder(Readers):
+    spec = "folder"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"path": str(self.files)}
+
+
+class TestPacked(Readers):
+    spec = "packed"
+    meta = {"label": "room"}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        folder = self.folder / "packed"
+        if not folder.exists():
+            pack(ManifestReader(self.manifest, {"wave": Filed()}, {"wave": None}), {"wave": Filed()}, folder)
+        return {"path": str(folder)}
+
+
+class TestShards(Readers):
+    spec = "webdataset"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        with tarfile.open(self.folder / "shard-0.tar", "w") as tar:
+            for i in range(COUNT):
+                member = tarfile.TarInfo(f"{i}.wave")
+                member.size = len(content(i))
+                tar.addfile(member, io.BytesIO(content(i).encode()))
+        return {"path": str(self.folder / "shard-0.tar")}
+
+
+class TestHuggingFace(Readers):
+    spec = "hf"
+    meta = {"label": "room"}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        datasets = pytest.importorskip("datasets", reason="datasets isn't installed: pip install contrapose[hf]")
+        datasets.disable_progress_bars()
+        folder = self.folder / "saved"
+        if not folder.exists():
+            rows = {"wave": [content(i).encode() for i in range(COUNT)], "room": [i % 2 for i in range(COUNT)]}
+            datasets.Dataset.from_dict(rows).save_to_disk(str(folder))
+        return {"path": str(folder)}
+
+

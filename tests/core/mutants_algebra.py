@@ -1,0 +1,328 @@
+"""Heads, relations, sources and mixers of which each breaks one clause of its contract."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from tests.core.goods import (
+    AssignContract,
+    Lens,
+    LensContract,
+    MineContract,
+    MixContract,
+    PrototypesContract,
+    QueueContract,
+    WeighContract,
+)
+from tests.core.mutants import table
+from tests.core.pulses import after, before, but
+from torch import nn
+from torch.nn import Parameter
+
+from contrapose.relations.annotate import VonMises
+from contrapose.relations.assign import Softmax
+from contrapose.relations.mining import TopK
+from contrapose.relations.predicate import SELF, column_of
+from contrapose.relations.relation import Soft
+from contrapose.sources.prototypes import Prototypes
+from contrapose.sources.queue import Queue
+from contrapose.types import Rows, ident
+from contrapose.views import Mix
+
+# -- heads ---------------------------------------------------------------------------------------------------------------
+
+
+class Narrow(Lens):
+    """It fits one width alone."""
+
+    def __init__(self, out: int = 3) -> None:
+        super().__init__(8, out)
+
+
+class Unused(Lens):
+    """It has a layer that nothing uses."""
+
+    def __init__(self, dim: int, out: int = 3) -> None:
+        super().__init__(dim, out)
+        self.unused = nn.Linear(2, 2)
+
+
+class Drawn(Lens):
+    """Weights from numpy's random state."""
+
+    def __init__(self, dim: int, out: int = 3) -> None:
+        super().__init__(dim, out)
+        self.first.weight.data = torch.from_numpy(np.random.randn(6, dim)).float()
+
+
+class Tied(Lens):
+    """Two names for one tensor."""
+
+    def __init__(self, dim: int, out: int = 3) -> None:
+        super().__init__(dim, out)
+        self.alias = self.last
+
+
+class Secret(Lens):
+    """It keeps something that can't be copied."""
+
+    def __init__(self, dim: int, out: int = 3) -> None:
+        super().__init__(dim, out)
+        self.lines = (line for line in ())
+
+
+class Boastful(Lens):
+    """It says that it is wider than it is."""
+
+    def __init__(self, dim: int, out: int = 3) -> None:
+        super().__init__(dim, out)
+        self.out = out + 1
+
+
+def counts(self: Any, x: Any) -> None:
+    self.norm.num_batches_tracked += 1
+
+
+def writes(self: Any, x: Any) -> None:
+    if self.training:
+        x.data.mul_(2)
+
+
+def sees(self: Any, made: Any, x: Any) -> Any:
+    return made if self.training else made - made.flatten(0, -2).mean(0)
+
+
+def roots(self: Any, made: Any, x: Any) -> Any:
+    return (made - made).sqrt() if torch.is_autocast_enabled("cpu") else made
+
+
+HEADS = {
+    "test_it_is_a_module_for_any_width": Narrow,
+    "test_rows_are_as_wide_as_declared": Boastful,
+    "test_every_position_is_a_row": after(Lens, "forward", lambda self, z, x: z.flip(1) if z.ndim == 3 else z),
+    "test_its_rows_stay_as_they_are": before(Lens, "forward", writes),
+    "test_the_gradient_goes_through": but(Lens, forward=lambda self, x: Lens.forward(self, x.detach())),
+    "test_the_gradient_reaches_every_parameter": Unused,
+    "test_evaluation_is_a_function_of_the_batch": before(Lens, "forward", counts),
+    "test_rows_do_not_see_each_other_in_evaluation": after(Lens, "forward", sees),
+    "test_bf16_stays_finite": after(Lens, "forward", roots),
+    "test_weights_are_a_function_of_the_seed": Drawn,
+    "test_its_state_is_saved_and_loaded": Tied,
+    "test_copies_are_their_own": Secret,
+}
+
+# -- relations -----------------------------------------------------------------------------------------------------------
+
+
+class Listed(TopK):
+    """Its refs are a list."""
+
+    def __init__(self, query: str, keys: list[str], count: int) -> None:
+        super().__init__(query, keys, count)
+        self.refs = list(self.refs)
+
+
+class Alike(TopK):
+    """It finds whatever has the same label, and takes unknown for a label."""
+
+    def column(self, q, out):
+        keys = out.rows("other", "global")
+        hit = q.meta["label"][:, None] == keys.meta["label"][None]
+        return torch.where(hit, column_of(keys, SELF)[None], -1).long()
+
+
+class Asked(Softmax):
+    """It counts in a plan."""
+
+    def __init__(self, of: str, to: str, link: str) -> None:
+        super().__init__(of, to, link)
+        self.register_buffer("asked", torch.zeros(()))
+
+    def assign(self, out):
+        self.asked += 1
+        return super().assign(out)
+
+
+class Late(Softmax):
+    """Its targets are made when they are asked for."""
+
+    def assign(self, out):
+        return _Late(self, out, super().assign(out))
+
+
+class _Late:
+    def __init__(self, relation, out, soft):
+        self.relation, self.out, self.rows, self.link = relation, out, soft.rows, soft.link
+
+    @property
+    def targets(self):
+        return Softmax.assign(self.relation, self.out).targets
+
+
+class Forgets(Softmax):
+    """Its centre is in no checkpoint."""
+
+    def __init__(self, of: str, to: str, link: str) -> None:
+        super().__init__(of, to, link)
+        self.register_buffer("centre", torch.zeros(()), persistent=False)
+
+
+def by_tile(self: Any, soft: Soft, out: Any) -> Soft:
+    return Soft(soft.targets, soft.rows, lambda tile: soft.link(tile) & (len(tile.q) != 2))
+
+
+def without_the_first(self: Any, found: Any, q: Any, out: Any) -> Any:
+    return torch.where(torch.arange(len(found))[:, None] == 0, -1, found)
+
+
+RELATIONS = {
+    MineContract: {
+        "test_it_is_a_relation": Listed,
+        "test_what_it_gives_has_a_row_for_each_anchor": after(TopK, "column", lambda self, found, q, out: found.double()),
+        "test_the_order_of_rows_does_not_matter": after(TopK, "column", without_the_first),
+        "test_it_reads_the_tables_that_it_declares": before(TopK, "column", lambda self, q, out: out.rows("places")),
+        "test_nothing_to_compare_with_is_nothing_found": after(
+            TopK, "column", lambda self, found, q, out: found.clamp_min(0)
+        ),
+        "test_unknown_equals_nothing": Alike,
+    },
+    AssignContract: {
+        "test_weights_are_finite_and_not_negative": after(
+            Softmax, "assign", lambda self, soft, out: Soft(-soft.targets, soft.rows, soft.link)
+        ),
+        "test_tiles_give_what_dense_gives": after(Softmax, "assign", by_tile),
+        "test_planning_changes_nothing": Asked,
+        "test_commit_leaves_the_plan_alone": Late,
+        "test_its_state_is_saved_and_loaded": Forgets,
+    },
+    WeighContract: {
+        "test_what_it_gives_has_a_row_for_each_anchor": after(
+            VonMises, "weigh", lambda self, made, q, out: torch.cat([made, made.new_ones(1)])
+        ),
+    },
+}
+
+# -- sources -------------------------------------------------------------------------------------------------------------
+
+
+class Rootless(Prototypes):
+    """It names no table."""
+
+    def __init__(self, of: str, count: int, name: str = "it") -> None:
+        super().__init__(of, count, name=name)
+        self.refs = ()
+
+    def setup(self, dim, sources):
+        self.weight = Parameter(torch.randn(self.count, 4))
+
+    def width(self, dim, table=""):
+        return 4
+
+
+class Counting(Queue):
+    """It counts how often it is asked."""
+
+    def __init__(self, of: str, size: int, name: str = "it") -> None:
+        super().__init__(of, size, name=name)
+        self.register_buffer("asked", torch.zeros(()))
+
+    def rows(self, out, table=""):
+        self.asked += 1
+        return super().rows(out, table)
+
+
+class Shifting(Queue):
+    """What moves its rows is in no checkpoint."""
+
+    def __init__(self, of: str, size: int, name: str = "it") -> None:
+        super().__init__(of, size, name=name)
+        self.register_buffer("shift", torch.zeros(()), persistent=False)
+
+    def commit(self, out):
+        super().commit(out)
+        self.shift += 1
+
+    def rows(self, out, table=""):
+        made = super().rows(out, table)
+        return made and replace(made, z=made.z + self.shift)
+
+
+class _Here:
+    """A step of which the other processes' rows aren't seen."""
+
+    def __init__(self, out: Any) -> None:
+        self.out, self.clock, self.seed = out, out.clock, out.seed
+
+    def rows(self, ref: str, scope: str = "local") -> Rows:
+        return self.out.rows(ref)
+
+
+def narrow_at_first(self: Any, made: Rows | None, out: Any, table: str = "") -> Rows | None:
+    key = out.rows("key")
+    return made if made is not None or len(key) else Rows(key.z[:, :2], key.meta, replicated=True)
+
+
+def moved(self: Any, made: Rows | None, out: Any, table: str = "") -> Rows | None:
+    return made and replace(made, z=made.z + out.rows("key", "global").z.mean(0))
+
+
+def odd(self: Any, made: Rows | None, out: Any, table: str = "") -> Rows | None:
+    return made and made.with_columns(odd=torch.zeros(len(made) + 1))
+
+
+def learnt(self: Any, made: Rows | None, out: Any, table: str = "") -> Rows | None:
+    return made and replace(made, z=made.z.clone().requires_grad_())
+
+
+def short(self: Any, rows: Rows) -> dict[str, Any]:
+    return {"it.odd": torch.zeros(1)} if len(rows) and (rows.meta["origin"] == ident("query")).all() else {}
+
+
+SOURCES = {
+    "test_rows_are_as_declared": after(Queue, "rows", odd),
+    "test_before_there_is_anything_width_and_columns_are_kept": after(Queue, "rows", narrow_at_first),
+    "test_batches_may_be_of_any_size": before(Queue, "commit", lambda self, out: out.rows("key", "global").z.amax()),
+    "test_only_a_step_changes_it": Counting,
+    "test_the_loss_never_meets_what_the_step_will_store": after(Queue, "rows", moved),
+    "test_its_state_is_saved_and_loaded": Shifting,
+    "test_gradients_are_those_of_parameters": after(Queue, "rows", learnt),
+    "test_what_it_knows_of_rows_is_columns": but(Queue, annotate=short),
+    "test_two_processes_train_as_one": but(Queue, commit=lambda self, out: Queue.commit(self, _Here(out))),
+}
+
+# -- mixers --------------------------------------------------------------------------------------------------------------
+
+
+class Unnamed(Mix):
+    """Nobody can send it to a worker."""
+
+    def __reduce__(self):
+        raise TypeError("stays here")
+
+
+def at_random(self: Any, views: Any, sample: Any, generator: Any) -> None:
+    random.random()
+
+
+MIXERS = {
+    "test_it_is_a_mixer": Unnamed,
+    "test_it_is_a_function_of_its_generator": before(Mix, "mix", at_random),
+    "test_mixed_rows_are_like_those_they_are_made_of": after(
+        Mix, "mix", lambda self, made, *a: replace(made, index=0 * made.index)
+    ),
+}
+
+MUTANTS = table(
+    globals(),
+    {
+        LensContract: HEADS,
+        **RELATIONS,
+        PrototypesContract: {"test_it_is_a_source": Rootless},
+        QueueContract: SOURCES,
+        MixContract: MIXERS,
+    },
+)
