@@ -266,3 +266,24 @@ def test_a_reader_s_claim_that_is_no_name(install, capsys) -> None:
     assert registry().manager.reader_for("x:y") is None
     status = next(p.status for p in registry().plugins() if p.prefix == "acme")
     assert status == "broken: reader_for: TypeError: returned 3, expected a reader's name or None"
+
+
+@pytest.mark.parametrize(
+    "content", [b"[contrapose]\nacme", b"\xff\xfe\x00", b"[contrapose]\n= os", b"[contrapose]\na = b c d"]
+)
+def test_a_damaged_distribution_leaves_the_others_alone(install, capsys, tmp_path: Path, content: bytes) -> None:
+    install(hook(NET))
+    info = tmp_path / "damaged-3.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: damaged\nVersion: 3.0\n")
+    (info / "entry_points.txt").write_bytes(content)
+    configure()
+    assert listed(capsys, "damaged")["status"].startswith("broken: ")
+    assert listed(capsys)["status"] == "ok"
+
+
+def test_a_distribution_that_lost_its_metadata(install, capsys, tmp_path: Path) -> None:
+    install(hook(NET))
+    (tmp_path / "acme-1.2.dist-info" / "METADATA").unlink()
+    configure()
+    assert listed(capsys, "?")["status"] == "ok"

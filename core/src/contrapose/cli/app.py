@@ -199,7 +199,7 @@ _show_others = warnings.showwarning
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     if issubclass(category, ContraposeWarning):
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"warning: {plain(str(message))}", file=sys.stderr)
     else:
         _show_others(message, category, *where, **more)
 
@@ -209,4 +209,9 @@ def message(error: ContraposeError) -> str:
     text = str(error)
     if isinstance(error, ConfigError) and error.path:
         text = (common.current.config or Config({})).locate(error)
-    return " ".join(text.split())
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """Text in one line, without what would steer a terminal: a stranger's config or file may be quoted in it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))

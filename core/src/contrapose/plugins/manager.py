@@ -38,8 +38,7 @@ class Manager:
         from contrapose.plugins import builtin
 
         self._admit(builtin, HOST, _host_version(), None, Watch())
-        for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.dist.name if p.dist else "")):
-            distribution, version = (point.dist.name, point.dist.version) if point.dist else ("?", "")
+        for distribution, version, point in sorted(self._points(), key=lambda p: (p[2].name, p[0])):
             if not self._allowed(distribution, point.name):
                 self.plugins.append(PluginStatus(distribution, version, point.name, "denied"))
                 continue
@@ -83,6 +82,22 @@ class Manager:
             if name is not None:
                 return str(name)
         return None
+
+    def _points(self) -> list[tuple[str, str, metadata.EntryPoint]]:
+        """The entry points of our group, each with its distribution's name and version.
+
+        One damaged distribution, whoever it is of, makes ``importlib.metadata`` give none at all: then it is left out.
+        """
+        try:
+            points: Iterable[metadata.EntryPoint] = metadata.entry_points(group=GROUP)
+        except Exception:  # whatever reading a stranger's files raises
+            points = []
+            for found in metadata.distributions():
+                try:
+                    points += found.entry_points.select(group=GROUP)
+                except Exception as error:
+                    self._broken(found.name or "?", found.version or "", "?", f"its entry_points.txt: {_brief(error)}")
+        return [(p.dist.name or "?", p.dist.version or "", p) if p.dist else ("?", "", p) for p in points]
 
     def _allowed(self, distribution: str, prefix: str) -> bool:
         names = {prefix, distribution, distribution.replace("_", "-").lower()}
