@@ -18,7 +18,8 @@ from contrapose_pointcloud.formats.mesh import Mesh, Points
 def read_with_open3d(kind: str, data: bytes, path: Path | None) -> Mesh | Points:
     """Read ``data``, in the format ``kind`` ("pcd"), or the file at ``path``, whose neighbours (.bin) it may need.
 
-    Of neighbours, those in the file's own folder alone. Raises ``DataError`` where it names others, ``PluginError`` where open3d can't be imported, ``ValueError`` where the file holds nothing that it can read.
+    Of neighbours, those in the file's own folder alone. Raises ``DataError`` where it names others, ``PluginError`` where open3d
+    can't be imported, ``ValueError`` where the file holds nothing that it can read.
     """
     if kind == "obj":  # alone, without the material files that it names, whose paths could lead anywhere
         lines = re.split(rb"[\r\n]+", data)
