@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from contrapose.plugins import API, Registry, hookspecs, manager
 from contrapose.plugins.spec import GROUP
 from tests.compat.api import FILE, surface
+
+ROOT = Path(__file__).resolve().parents[2]
 
 GONE = """
 {} line(s) of the contract of plugin API {} are gone or changed: plugins that are out there may break.
@@ -96,6 +99,19 @@ def test_a_plugin_that_takes_the_new_argument_is_not_named(installed, later) -> 
     (plugin,) = (p for p in registry.plugins() if p.prefix == "acme")
     assert (plugin.status, plugin.notes) == ("ok", ())
     assert registry.manager.reader_for("x") == "acme/here"
+
+
+def test_the_page_s_snippets_do_what_it_says() -> None:
+    """docs/compatibility.md: the number is today's, and the deprecation is one that pluggy carries out."""
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    number, deprecation = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    namespace: dict[str, object] = {}
+    exec(number, namespace)
+    assert namespace["CONTRAPOSE_API"] == API
+    exec(deprecation, namespace)
+    options = getattr(namespace["reader_for"], f"{GROUP}_spec")
+    assert options["firstresult"]
+    assert str(options["warn_on_impl_args"]["uri"]) == namespace["said"]
 
 
 def test_today_nothing_is_deprecated(installed) -> None:

@@ -127,3 +127,20 @@ def test_a_form_that_stands_for_too_many_shards(said: str) -> None:
 def test_an_override_is_held_to_the_same() -> None:
     with pytest.raises(cp.ConfigError, match="is not allowed"):
         Config.of({}, ["train.lr=!!python/name:os.system"])
+
+
+def test_the_page_gives_the_limits_that_hold() -> None:
+    """docs/safety.md speaks in numbers; they are the code's."""
+    from contrapose.config.yaml import LONGEST
+    from contrapose.data.cells import FOLLOW
+    from contrapose.relations.predicate import MOST_WORDS
+
+    page = (Path(__file__).resolve().parents[2] / "docs" / "safety.md").read_text(encoding="utf-8")
+    for said in (
+        f"{MOST:,} values",
+        f"{DEEPEST} levels",
+        f"{LONGEST} characters",
+        f"{MOST_WORDS} words",
+        f"`{FOLLOW}=1`",
+    ):
+        assert said in page, said
