@@ -32,7 +32,7 @@ class Aside:
 def aside() -> Iterator[Aside]:
     """Keep what a plugin's code prints off the standard output."""
     stand_in = Aside()
-    with redirect_stdout(stand_in):  # type: ignore[type-var]
+    with redirect_stdout(stand_in):
         yield stand_in
 
 
