@@ -91,8 +91,11 @@ class Manager:
         try:
             points: Iterable[metadata.EntryPoint] = metadata.entry_points(group=GROUP)
         except Exception:  # whatever reading a stranger's files raises
-            points = []
+            points, seen = [], set()
             for found in metadata.distributions():
+                if found.name in seen:  # the first on the path is the one that is imported
+                    continue
+                seen.add(found.name)
                 try:
                     points += found.entry_points.select(group=GROUP)
                 except Exception as error:
