@@ -91,7 +91,8 @@ class Manager:
         try:
             points: Iterable[metadata.EntryPoint] = metadata.entry_points(group=GROUP)
         except Exception:  # whatever reading a stranger's files raises
-            points, seen = [], set()
+            points = []
+            seen: set[str] = set()
             for found in metadata.distributions():
                 if found.name in seen:  # the first on the path is the one that is imported
                     continue
