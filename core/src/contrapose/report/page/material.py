@@ -114,4 +114,5 @@ def _row(saved: dict[str, Any]) -> Row:
     """A row of the file, in which what wasn't finite is null."""
     kept: dict[str, Any] = {k: None if isinstance(v, list) and None in v else v for k, v in saved.items()}
     kept["value"] = float("nan") if kept["value"] is None else kept["value"]
-    return check(kept, Row)  # type: ignore[no-any-return]
+    made: Row = check(kept, Row)
+    return made
