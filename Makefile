@@ -31,10 +31,10 @@ USED_BY_DEMO := core plugins/pointcloud plugins/image plugins/text plugins/tabul
 DEMO_FILES := $(shell find $(USED_BY_DEMO) -path '*/src/*' \( -name '*.py' -o -name '*.yaml' \))
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 
-.PHONY: help venv system demo test test-all lint format docs methods-table bench bench-gpu clean
+.PHONY: help venv system demo test test-all lint format docs methods-table bench bench-gpu release-check clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(READY) ## make the contributor's environment: core and plugins editable, tools, reference peers
 	@$(RUN) -c 'import sys; print("contrapose: ready in", sys.prefix)'
@@ -76,6 +76,9 @@ bench: $(READY) ## measure against peers and floors on the CPU; writes bench-res
 
 bench-gpu: $(READY) ## the same on one CUDA device
 	@$(RUN) tests/benchmarks/run.py --gpu
+
+release-check: ## build every distribution, check it, and try it without the repository on each Python from 3.11 on (5 GB and minutes each)
+	@bash .ci/release-check
 
 clean: ## remove what builds and tools leave behind (.venv and runs/ stay)
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

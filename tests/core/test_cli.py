@@ -38,7 +38,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     from pathlib import Path
     import typer
     from contrapose import Spec, hookimpl
-    CONTRAPOSE_API = 0
+    CONTRAPOSE_API = 1
 
     @hookimpl
     def register_encoders():
@@ -152,6 +152,7 @@ def test_plugins_as_json(capsys: pytest.CaptureFixture[str], plugin: str) -> Non
         "version": "1.0",
         "prefix": "acme",
         "status": "missing: no_such_module -> pip install no_such_module",
+        "notes": [],
         "offers": {"encoder": ["acme/net"]},
     }
 

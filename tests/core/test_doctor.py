@@ -112,7 +112,7 @@ def test_packages_that_lack_do_not_fit_or_cannot_be_imported(install: Callable[.
         "more; extra == 'all'",
     )
     install("gl_lib", gone)
-    install("acme", "CONTRAPOSE_API = 0", asked, plugin=True)
+    install("acme", "CONTRAPOSE_API = 1", asked, plugin=True)
     configure(allow=["acme"])
     import numpy
 
@@ -145,7 +145,7 @@ def test_what_else_cannot_be_imported_is_installed_anew() -> None:
 def test_plugins_that_do_not_work(install: Callable[..., None]) -> None:
     lacks = """
 from contrapose import Spec, hookimpl
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 @hookimpl
 def register_encoders():
     return [Spec("net", "x:y", requires=("no_such_module",), extra="wants[all]")]
@@ -158,7 +158,7 @@ def register_encoders():
     assert found["plugin old"] == Check(
         "plugin old",
         "broken",
-        "it is for plugin API 99, this contrapose has 0; install a matching version",
+        "it is for plugin API 99, this contrapose has 1; install a matching version",
         "pip install --upgrade contrapose old",
     )
     assert found["plugin wants"] == Check("plugin wants", "note", "missing: no_such_module", "pip install 'wants[all]'")

@@ -16,7 +16,7 @@ Install = Callable[..., str]
 
 GOOD = """
 from contrapose import Spec, hookimpl
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 @hookimpl
 def register_encoders():
     return [Spec("net", "{module}_parts:net", "a net", requires={requires}, extra={extra})]
@@ -113,22 +113,22 @@ def test_a_data_file_is_read_to_a_dict_of_its_own(install: Install) -> None:
         ("def (:", "broken: can't import fake_acme_bad: SyntaxError"),
         ("import sys; sys.exit(3)", "broken: can't import fake_acme_bad: SystemExit: 3"),
         ("x = 1", "broken: it declares no CONTRAPOSE_API"),
-        ("CONTRAPOSE_API = 9", "broken: it is for plugin API 9, this contrapose has 0"),
+        ("CONTRAPOSE_API = 9", "broken: it is for plugin API 9, this contrapose has 1"),
         (
-            "from contrapose import hookimpl\nCONTRAPOSE_API = 0\n@hookimpl\ndef register_encoders():\n    return 1 / 0",
+            "from contrapose import hookimpl\nCONTRAPOSE_API = 1\n@hookimpl\ndef register_encoders():\n    return 1 / 0",
             "broken: RuntimeError: register_encoders: ZeroDivisionError: division by zero",
         ),
         (
-            "from contrapose import hookimpl\nCONTRAPOSE_API = 0\n@hookimpl\ndef register_encoders():\n    return ['x']",
+            "from contrapose import hookimpl\nCONTRAPOSE_API = 1\n@hookimpl\ndef register_encoders():\n    return ['x']",
             "broken: TypeError: register_encoders: expected contrapose.Spec, got 'x'",
         ),
         (
-            "from contrapose import hookimpl\nCONTRAPOSE_API = 0\n@hookimpl\ndef register_encoder():\n    return []",
+            "from contrapose import hookimpl\nCONTRAPOSE_API = 1\n@hookimpl\ndef register_encoder():\n    return []",
             "broken: AttributeError: there is no hook 'register_encoder'; did you mean 'register_encoders'?",
         ),
         (
-            "from contrapose import hookimpl\nCONTRAPOSE_API = 0\n@hookimpl\ndef register_encoders(x):\n    return []",
-            "broken: PluginValidationError",
+            "from contrapose import hookimpl\nCONTRAPOSE_API = 1\n@hookimpl\ndef register_encoders(x):\n    return []",
+            "broken: hook 'register_encoders' hookimpl definition: register_encoders(x) Argument(s) {'x'} are declared",
         ),
     ],
 )
@@ -210,7 +210,7 @@ def test_an_unknown_name_gets_a_hint(install: Install, kind: str, name: str, mes
 def test_the_reader_of_an_address_is_the_first_that_claims_it(install: Install) -> None:
     code = """
     from contrapose import hookimpl
-    CONTRAPOSE_API = 0
+    CONTRAPOSE_API = 1
     @hookimpl
     def reader_for(uri):
         {body}

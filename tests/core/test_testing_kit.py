@@ -114,7 +114,7 @@ def test_what_a_class_lacks_is_said(attributes: dict[str, Any], says: str, tmp_p
 PLUGIN = """
 from contrapose import Spec, hookimpl
 {first}
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 @hookimpl
 def register_modalities():
     return [Spec({name}, {target}, {summary}, requires={requires}, modality="pulse")]

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 import contrapose.cli as package
 from contrapose.cli import common
 from contrapose.config.config import Config
-from contrapose.errors import ConfigError, ContraposeError, ContraposeWarning, did_you_mean
+from contrapose.errors import ConfigError, ContraposeError, ContraposeWarning, PluginError, did_you_mean
 
 ORDER = (
     "init",
@@ -67,7 +67,11 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command, or None where there isn't one. Plugins are asked only for a name that isn't ours."""
         if cmd_name not in _names():
-            return _from_plugins().get(cmd_name)
+            found = _from_plugins().get(cmd_name, [])
+            if len(found) > 1:
+                who = " and ".join(distribution for distribution, _ in found)
+                raise PluginError(f"the command {cmd_name!r} is of {who}: set CONTRAPOSE_PLUGINS_DENY to one of them")
+            return found[0][1] if found else None
         name = cmd_name.replace("-", "_")
         module = importlib.import_module(f"contrapose.cli.{name}")
         cli = _typer()
@@ -87,7 +91,7 @@ def _names() -> list[str]:
     return [n for n in ORDER if n in found] + sorted(found - set(ORDER))
 
 
-def _from_plugins() -> dict[str, Any]:
+def _from_plugins() -> dict[str, list[tuple[str, Any]]]:
     from contrapose.plugins import registry
 
     return registry().manager.commands(_made_by)
@@ -195,7 +199,7 @@ _show_others = warnings.showwarning
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     if issubclass(category, ContraposeWarning):
-        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"warning: {plain(str(message))}", file=sys.stderr)
     else:
         _show_others(message, category, *where, **more)
 
@@ -205,4 +209,9 @@ def message(error: ContraposeError) -> str:
     text = str(error)
     if isinstance(error, ConfigError) and error.path:
         text = (common.current.config or Config({})).locate(error)
-    return " ".join(text.split())
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """Text in one line, without what would steer a terminal: a stranger's config or file may be quoted in it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contrapose.plugins.registry import clash
+
 if TYPE_CHECKING:
-    from contrapose.plugins import PluginStatus
+    from contrapose.plugins import Offer, PluginStatus
 
 
 def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the installed plugins and what each offers."""
     from contrapose.plugins import registry
 
-    found = registry().plugins()
+    found, clashes = registry().plugins(), registry().clashes()
     if as_json:
-        typer.echo(json.dumps([_as_dict(p) for p in found], indent=2))
+        typer.echo(json.dumps([_as_dict(p, clashes) for p in found], indent=2))
         return
 
     from rich.console import Console
@@ -28,7 +30,8 @@ def plugins(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     for p in found:
         colour = "green" if p.status == "ok" else "red" if p.status.startswith("broken") else "yellow"
         offers = "\n".join(f"[dim]{kind}[/] {', '.join(names)}" for kind, names in _by_kind(p).items())
-        table.add_row(f"{p.distribution}\n[dim]{p.version}[/]", Text(p.status, colour), offers)
+        status = Text.assemble((p.status, colour), *((f"\n{note}", "yellow") for note in _notes(p, clashes)))
+        table.add_row(f"{p.distribution}\n[dim]{p.version}[/]", status, offers)
     Console().print(table)
 
 
@@ -39,11 +42,18 @@ def _by_kind(plugin: PluginStatus) -> dict[str, list[str]]:
     return kinds
 
 
-def _as_dict(plugin: PluginStatus) -> dict[str, Any]:
+def _notes(plugin: PluginStatus, clashes: list[list[Offer]]) -> list[str]:
+    """What is worth knowing of a plugin that works, the names that others offer too among it."""
+    shared = [offers for offers in clashes if any(offer in plugin.offers for offer in offers)]
+    return [*plugin.notes, *(f"{clash(offers)}: an error once it is used" for offers in shared)]
+
+
+def _as_dict(plugin: PluginStatus, clashes: list[list[Offer]]) -> dict[str, Any]:
     return {
         "distribution": plugin.distribution,
         "version": plugin.version,
         "prefix": plugin.prefix,
         "status": plugin.status,
+        "notes": _notes(plugin, clashes),
         "offers": _by_kind(plugin),
     }

@@ -1,4 +1,4 @@
-"""YAML 1.2 to plain dicts, lists and scalars, with the line of every key. Nothing in a file can name code."""
+"""YAML 1.2 to plain dicts, lists and scalars, with the line of every key. Nothing in a file can name code, or fill the memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ Way = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
 
+MOST = 200_000
+"""Values of a document with its aliases spelt out: ten lines of them can stand for billions."""
+DEEPEST = 100
+"""Levels of a document."""
+LONGEST = 400
+"""Characters of a number."""
+
 
 @dataclass
 class Parsed:
@@ -24,7 +31,7 @@ class Parsed:
 
 
 def parse(text: str, name: str) -> Parsed:
-    """Read one YAML document. Raises ``ConfigError`` as ``name:line: why`` where it isn't one, or repeats a key."""
+    """Read one YAML document. Raises ``ConfigError`` as ``name:line: why`` where it isn't one, repeats a key, or is a bomb."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -37,6 +44,8 @@ def parse(text: str, name: str) -> Parsed:
         raise ConfigError(f"{where}: {error.problem or error.context}") from error
     except YAMLError as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
+    except RecursionError:
+        raise ConfigError(f"{name}: more than {DEEPEST} levels deep") from None
     parsed = Parsed(None)
     if root is not None:
         parsed.data = _plain(root, (), parsed.lines, name, ())
@@ -77,6 +86,10 @@ def _plain(node: Any, way: Way, lines: dict[Way, int], name: str, above: tuple[A
     lines.setdefault(way, line)
     if node in above:
         raise ConfigError(f"{name}:{line}: an alias can't contain itself")
+    if len(above) > DEEPEST:
+        raise ConfigError(f"{name}:{line}: more than {DEEPEST} levels deep")
+    if len(lines) > MOST:
+        raise ConfigError(f"{name}:{line}: more than {MOST:,} values with all aliases spelt out")
     if isinstance(node, ScalarNode):
         return _scalar(node, f"{name}:{line}")
     if str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
@@ -102,6 +115,8 @@ def _plain(node: Any, way: Way, lines: dict[Way, int], name: str, above: tuple[A
 def _scalar(node: Any, where: str) -> Any:
     """The core schema of YAML 1.2 (https://yaml.org/spec/1.2.2, 10.3.2): 1e-3 is a number; yes, on and 2024-01-01 are text."""
     text, kind = node.value, str(node.tag).removeprefix(_TAG)
+    if kind in ("int", "float") and len(text) > LONGEST:
+        raise ConfigError(f"{where}: a number of {len(text):,} characters")
     try:
         match kind:
             case "str" | "timestamp" | "value" | "merge":

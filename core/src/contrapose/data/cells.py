@@ -8,6 +8,9 @@ from typing import Any
 
 from contrapose.errors import DataError
 
+FOLLOW = "CONTRAPOSE_FOLLOW_LINKS"
+"""The environment variable that lets links in a dataset lead out of its folder, as those of a download cache do."""
+
 
 class NamedBytes(bytes):
     """The content of a file that lies within another (a shard, a table), and the ``name`` that it had."""
@@ -30,11 +33,33 @@ def cell_name(cell: Any, otherwise: str) -> str:
 
 
 def cell_path(cell: str, root: Path) -> Path:
-    """The file that a cell names under ``root``. Raises `DataError` for an absolute path or one that leaves ``root``."""
+    """The file that a cell names under ``root``.
+
+    Raises `DataError` for an absolute path, one that leaves ``root``, and a link that does, unless ``FOLLOW`` is set.
+    """
     inside = os.path.normpath(cell)
     if os.path.isabs(cell) or inside == os.pardir or inside.startswith(os.pardir + os.sep):
         raise DataError(f"{cell}: paths must stay under the data's folder, {root}")
-    return root / inside
+    path = root / inside
+    if not may_follow() and leaves(path, root):
+        raise DataError(
+            f"{cell}: a link that leaves the data's folder, {root}; set {FOLLOW}=1 to trust these data's links"
+        )
+    return path
+
+
+def may_follow() -> bool:
+    """Whether the person at the machine lets links in data lead anywhere (``FOLLOW``)."""
+    return os.environ.get(FOLLOW, "0") not in ("", "0")
+
+
+def leaves(path: Path, root: Path) -> bool:
+    """Whether ``path``, a path under ``root``, leads out of it by a link."""
+    try:
+        real, inside = os.path.realpath(path), os.path.realpath(root)
+    except ValueError as error:  # a null character
+        raise DataError(f"{str(path)!r}: {error}") from None
+    return real != inside and not real.startswith(inside.rstrip(os.sep) + os.sep)
 
 
 def read_bytes(cell: bytes | str, root: Path) -> bytes:
@@ -45,6 +70,8 @@ def read_bytes(cell: bytes | str, root: Path) -> bytes:
         raise DataError(f"expected bytes or a path, got {type(cell).__name__}")
     path = cell_path(cell, root)
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever, a device never end
+            raise DataError(f"{path}: no file")
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from contrapose.data.cells import cell_path
+from contrapose.data.cells import FOLLOW, cell_path, leaves, may_follow
 from contrapose.data.table import Columns, TableReader
-from contrapose.errors import ConfigError, DataError, did_you_mean
+from contrapose.errors import ConfigError, DataError, did_you_mean, warn
 from contrapose.types import Modality
 
 
@@ -99,8 +99,23 @@ def _scan(root: Path, place: str, extensions: Sequence[str]) -> dict[str, str]:
 
 
 def files_below(folder: Path) -> Iterator[PurePosixPath]:
-    """The files of a folder, relative to it. What is hidden, and the pictures in a run's folder, are no data."""
+    """The files of a folder, relative to it. What is hidden, and the pictures in a run's folder, are no data.
+
+    Links are followed as `cell_path` does, and each folder is entered once, so that links in a circle end.
+    """
+    entered = {os.path.realpath(folder)}
+
+    def is_data(path: Path) -> bool:
+        real = os.path.realpath(path)
+        if path.name.startswith(".") or (path / "checkpoints").is_dir() or real in entered:
+            return False
+        if path.is_symlink() and not may_follow() and leaves(path, folder):
+            warn(f"{path} is a link that leaves the data's folder: passed over; {FOLLOW}=1 follows it")
+            return False
+        entered.add(real)
+        return True
+
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not (f.startswith(".") or Path(parent, f, "checkpoints").is_dir())]
+        folders[:] = [f for f in sorted(folders) if is_data(Path(parent, f))]
         below = PurePosixPath(os.path.relpath(parent, folder).replace(os.sep, "/"))
         yield from (below / name for name in names if not name.startswith("."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from contrapose.config.json import parse as parse_json
 from contrapose.errors import DataError
 
 BATCH_BYTES = 1 << 24
@@ -109,6 +109,10 @@ def _jsonl(path: Path) -> Stream:
             schema = pa.unify_schemas([schema, _keys(rows)], promote_options="permissive")
         except (pa.ArrowException, TypeError) as error:
             raise DataError(f"{path}: lines up to {line} mix types in a column: {error}") from None
+        except OverflowError:
+            raise DataError(
+                f"{path}: lines up to {line} hold a whole number beyond 64 bits; write it as text"
+            ) from None
         except UnicodeEncodeError as error:
             raise DataError(
                 f"{path}: lines up to {line} hold half a character, {error.object!r:.40}: not UTF-8"
@@ -132,7 +136,7 @@ def _json_rows(path: Path) -> Iterator[tuple[list[dict[str, Any]], int]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError as error:
                 raise DataError(f"{path}:{number}: not JSON: {error}") from None
             if not isinstance(row, dict):

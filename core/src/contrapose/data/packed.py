@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from contrapose.config.json import parse
 from contrapose.data.table import Columns, TableReader
 from contrapose.errors import DataError
 from contrapose.types import Modality
@@ -61,16 +62,22 @@ def shard_name(number: int) -> str:
 def read_index(folder: Path) -> dict[str, Any]:
     """The index of a packed dataset. Raises `DataError` where it can't be read."""
     try:
-        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index: dict[str, Any] = parse((folder / INDEX).read_text(encoding="utf-8"))
         if index["version"] != VERSION:
             raise DataError(f"{folder / INDEX}: of version {index['version']}, where this contrapose reads {VERSION}")
-        if not {"source", "digest", "shards"} <= index.keys():
+        if not {"source", "digest", "shards"} <= index.keys() or not all(map(_is_ours, index["shards"])):
             raise KeyError
     except OSError as error:
         raise DataError(f"{folder / INDEX}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f"{folder / INDEX}: not the index of a packed dataset; pack it again") from None
     return index
+
+
+def _is_ours(shard: Mapping[str, Any]) -> bool:
+    """Whether what an index says of a shard is what ``contrapose pack`` writes: no file of another folder among it."""
+    named = re.fullmatch(r"shard-\d+\.arrow", shard["name"]) is not None
+    return named and isinstance(shard["bytes"], int) and isinstance(shard["rows"], int)
 
 
 def packed_table(folder: Path) -> pa.Table:
@@ -90,6 +97,7 @@ def _map_shard(file: Path, said: Mapping[str, Any], source: str) -> pa.Table:
             what = "cut short" if size < said["bytes"] else "not the shard that was packed"
             raise DataError(f"{file}: {what}, {size:,} bytes where {INDEX} says {said['bytes']:,}")
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+        table.validate()  # the buffers are as long as they say; what lies in them is read where it is used
     except OSError as error:
         raise DataError(f"{file}: {error.strerror or error}") from None
     except pa.ArrowException as error:

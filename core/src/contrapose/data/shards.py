@@ -14,6 +14,9 @@ ADDRESS = r"\w\w+:"
 TAR = r"\.(tar(\.\w+)?|tgz)$"
 """How the name of a tar shard ends, compressed or not."""
 
+MOST = 1_000_000
+"""Names that one form may stand for."""
+
 
 def shards_of(said: str, base: Path | None = None) -> list[Path]:
     """The files in their order, relative to ``base`` if they are there, else to the working folder.
@@ -36,7 +39,9 @@ def shards_of(said: str, base: Path | None = None) -> list[Path]:
 
 
 def expand(said: str) -> list[str]:
-    """What braces stand for: ``a{1,x}`` is a1, ax; ``a{08..10}`` is a08, a09, a10."""
+    """What braces stand for: ``a{1,x}`` is a1, ax; ``a{08..10}`` is a08, a09, a10. Raises `DataError` for too many."""
+    if said.count("{") > 16:
+        raise DataError(f"{said[:60]}: more than 16 braces")
     braces = re.search(r"\{([^{}]*)\}", said)
     if braces is None:
         return [said]
@@ -44,10 +49,17 @@ def expand(said: str) -> list[str]:
     if numbers:
         first, last = numbers[1], numbers[2]
         wide = len(first) if first.startswith("0") else 0
+        if int(last) - int(first) >= MOST:
+            raise DataError(f"{said[:60]}: more than {MOST:,} shards")
         parts = [f"{n:0{wide}}" for n in range(int(first), int(last) + 1)]
     else:
         parts = braces[1].split(",")
-    return [whole for part in parts for whole in expand(said[: braces.start()] + part + said[braces.end() :])]
+    found: list[str] = []
+    for part in parts:
+        found += expand(said[: braces.start()] + part + said[braces.end() :])
+        if len(found) > MOST:
+            raise DataError(f"{said[:60]}: more than {MOST:,} shards")
+    return found
 
 
 def _files(folder: Path, name: str) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from contrapose.config.json import parse
 from contrapose.data.cache import Made
 from contrapose.errors import DataError, warn
 
@@ -30,7 +30,7 @@ def index_of(shards: Sequence[Path]) -> Made:
     for number, shard in enumerate(shards):
         try:
             tables.append(_table(_things(shard, number, broken), shard))
-        except tarfile.TarError as error:
+        except (tarfile.TarError, ValueError, OverflowError) as error:
             raise DataError(f"{shard}: can't be read as tar, or is cut short: {error}") from None
         except OSError as error:
             raise DataError(f"{shard}: {error.strerror or error}") from None
@@ -57,7 +57,11 @@ def _things(shard: Path, number: int, broken: list[str]) -> list[dict[str, Any]]
             )
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as tar:
+            last = -1
             for member in tar:
+                if member.offset <= last or member.size < 0:  # a size below 0 would send us round for ever
+                    raise DataError(f"{shard}: damaged at byte {member.offset:,}: {member.name[:60]!r} goes backwards")
+                last = member.offset
                 key, suffix = split_name(member.name)
                 if not suffix or not member.isreg() or member.issparse():
                     continue
@@ -94,9 +98,11 @@ def parsed(suffix: str, content: bytes) -> dict[str, Any]:
     """The columns that a parsed file gives. Raises ``ValueError``."""
     if suffix == "cls":
         return {"cls": int(content)}
-    found = json.loads(content)
+    found = parse(content)
     if not isinstance(found, dict):
         raise ValueError("not an object {column: value}")
+    if any(isinstance(value, dict) and value.keys() == {f.name for f in MEMBER} for value in found.values()):
+        raise ValueError("a value that would pass for the place of a file")
     return {name: value for name, value in found.items() if not name.startswith("__")}
 
 
@@ -108,6 +114,9 @@ def _table(things: Sequence[dict[str, Any]], shard: Path) -> pa.Table:
         files = [value for value in values if isinstance(value, dict) and value.keys() == {f.name for f in MEMBER}]
         try:
             columns[name] = pa.array(values, MEMBER if files else None)
-        except (pa.ArrowException, TypeError) as error:
+        except (pa.ArrowException, TypeError, OverflowError, UnicodeEncodeError) as error:
             raise DataError(f"{shard}: its files don't agree on what {name!r} is: {error}") from None
-    return pa.table(columns)
+    try:
+        return pa.table(columns)
+    except UnicodeEncodeError as error:
+        raise DataError(f"{shard}: a key holds half a character, {error.object!r:.40}: not UTF-8") from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch import nn
 from contrapose.config import Config, build
 from contrapose.config.schema import ModalityConfig, TrainConfig
 from contrapose.data import Loader, make_loader, open_reader, split
-from contrapose.errors import ConfigError, warn
+from contrapose.data.failure import one_line
+from contrapose.errors import CheckpointError, ConfigError, ContraposeError, warn
 from contrapose.losses.engine import Engine
 from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
@@ -45,7 +47,8 @@ class Parts:
             paths.setdefault(key.partition(".")[0], ("views", key))
         made = {name: make_modality(name, self.run.modalities.get(name), path) for name, path in paths.items()}
         for name, state in (self._fitted or {}).get("modalities", {}).items():
-            made[name].load_state_dict(state)  # type: ignore[attr-defined]
+            with _state_of(f"the modality {name!r}"):
+                made[name].load_state_dict(state)  # type: ignore[attr-defined]
         return made
 
     @cached_property
@@ -193,7 +196,19 @@ class Parts:
         if self._fitted is None:
             plan.fit(lambda modality: Samples(self.splits["train"], modality))
         else:
-            plan.load_state_dict(self._fitted.get(key, {}))
+            with _state_of(key):
+                plan.load_state_dict(self._fitted.get(key, {}))
+
+
+@contextmanager
+def _state_of(what: str) -> Iterator[None]:
+    """Say in one line that a run's fitted state isn't what its own component left, whatever that then stumbles over."""
+    try:
+        yield
+    except ContraposeError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"what the run kept of {what} (fitted.json) doesn't fit it: {one_line(error)}") from error
 
 
 def stream_epoch(reader: StreamReader, train: TrainConfig) -> int:

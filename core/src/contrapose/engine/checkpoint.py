@@ -19,6 +19,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from contrapose.config.json import parse
 from contrapose.errors import CheckpointError
 
 FORMAT = 1
@@ -38,7 +39,10 @@ class Checkpoint:
 
     def tensors(self, part: str) -> dict[str, Tensor]:
         """The tensors of ``model`` or ``optimizer``, on the CPU."""
-        return safetensors.torch.load_file(self.path / f"{part}.safetensors")
+        try:
+            return safetensors.torch.load_file(self.path / f"{part}.safetensors")
+        except (OSError, SafetensorError, ValueError, KeyError) as e:
+            raise CheckpointError(f"checkpoint {self.path.name} is damaged: {part}.safetensors: {_reason(e)}") from e
 
 
 def save(checkpoints: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int) -> Path:
@@ -109,8 +113,10 @@ def read(folder: Path) -> Checkpoint:
         CheckpointError: something is missing, truncated, altered, or of a newer format.
     """
     try:
-        state = json.loads((folder / "state.json").read_text())
+        state = parse((folder / "state.json").read_text())
         for name, (size, crc) in state["files"].items():
+            if name != Path(name).name or not (folder / name).is_file():
+                raise CheckpointError(f"checkpoint {folder.name} is damaged: {name[:60]!r} is no file of a checkpoint")
             found = (folder / name).stat().st_size
             if found != size:
                 raise CheckpointError(f"checkpoint {folder.name} is damaged: {name} has {found} of {size} bytes")

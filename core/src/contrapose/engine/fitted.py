@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from contrapose.config.json import parse
 from contrapose.errors import CheckpointError
 
 _TENSOR, _ARRAY = "$tensor", "$array"
@@ -31,10 +32,12 @@ def save_fitted(folder: Path, state: dict[str, Any]) -> None:
 def load_fitted(folder: Path) -> dict[str, Any]:
     """The tree that ``save_fitted`` wrote. Raises ``CheckpointError`` where it is missing or damaged."""
     try:
-        tree = json.loads((folder / "fitted.json").read_text(encoding="utf-8"))
+        tree = parse((folder / "fitted.json").read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / "fitted.safetensors")
         state: dict[str, Any] = _put_in(tree, tensors)
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as e:
+        if not isinstance(state, dict) or not all(isinstance(part, dict) for part in state.values()):
+            raise TypeError("not a mapping of mappings")
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as e:
         raise CheckpointError(f"the fitted state of {folder} can't be read: {e}") from e
     return state
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from contrapose.config import Config
 from contrapose.config.yaml import dump
+from contrapose.data.cells import leaves
 from contrapose.data.shards import TAR, shards_of
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError
 
@@ -53,11 +54,25 @@ def resolved(config: Config) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> Config:
-    """The config that a run was started with. Raises ``CheckpointError`` where ``folder`` is no run."""
+    """The config that a run was started with.
+
+    Raises ``CheckpointError`` where ``folder`` is no run, or holds a link that leaves it: a run that someone else made would
+    have us read, and write, whatever that names.
+    """
     file = folder / "config.yaml"
     if not file.is_file():
         raise CheckpointError(f"{folder} is no run: it has no config.yaml")
+    for parent, folders, files in os.walk(folder):
+        far = next((path for name in (*folders, *files) if _is_far(path := Path(parent, name), folder)), None)
+        if far is not None:
+            raise CheckpointError(
+                f"{far} is a link that leaves the run's folder: remove it, or put what it names there"
+            )
     return Config.load(file)
+
+
+def _is_far(path: Path, folder: Path) -> bool:
+    return path.is_symlink() and leaves(path, folder)
 
 
 def require_rebuildable(config: Config) -> None:
@@ -121,7 +136,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115 (held below)
+        lock = open(folder / ".lock", "a")  # noqa: SIM115 (held below)
     except OSError as e:
         raise CheckpointError(f"can't write to the run folder {folder}: {e.strerror}") from e
     with lock:

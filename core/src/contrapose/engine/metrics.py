@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from contrapose.errors import CheckpointError
+
 PLACE = ("step", "epoch")
 """Columns that say where a row belongs; the others are what was measured there."""
 
@@ -43,8 +45,15 @@ class Metrics:
 def read_metrics(path: Path) -> Metrics:
     """Read the file, without its columns of empty cells alone; a file that isn't there has no rows.
 
-    A last line that a killed run didn't end is left out.
+    A last line that a killed run didn't end is left out. Raises ``CheckpointError`` where it is no such file.
     """
+    try:
+        return _read(path)
+    except (ValueError, TypeError, OverflowError, csv.Error) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None
+
+
+def _read(path: Path) -> Metrics:
     table: list[dict[str, str]] = []
     if path.exists():
         text = path.read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from torch import nn
 
 from contrapose.config import Config
 from contrapose.data import Loader, StreamLoader
+from contrapose.data.failure import one_line
 from contrapose.errors import CheckpointError, ConfigError, DataError
 from contrapose.methods.method import Method
 from contrapose.plugins import registry
@@ -129,7 +130,10 @@ class Run:
         method = self.parts.make_method()
         last = checkpoint.newest(self.dir / "checkpoints", Console(stderr=True).print)
         _require_own(last, self.parts, method)
-        method.load_state_dict(last.tensors("model"))
+        try:
+            method.load_state_dict(last.tensors("model"))
+        except RuntimeError as error:  # names or shapes that aren't the method's
+            raise CheckpointError(f"{last.path} doesn't fit the run's own config: {one_line(error)}") from error
         return method.to(_device(self.config)).eval()
 
     @cached_property

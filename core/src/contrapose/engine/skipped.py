@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from contrapose.errors import CheckpointError
+
 SKIPPED_COLUMNS = ("sample", "modality", "reason")
 Skip = tuple[int, str, str]
 """Sample id, modality, reason."""
@@ -49,7 +51,10 @@ def _read_skipped(path: Path) -> list[Skip]:
     with open(path, newline="", encoding="utf-8") as f:
         text = f.read()
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    return [(int(r["sample"]), r["modality"], r["reason"]) for r in rows if r["reason"] is not None]
+    try:
+        return [(int(r["sample"]), r["modality"], r["reason"]) for r in rows if r["reason"] is not None]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from None
 
 
 TOLERATED = 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import metadata
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,8 @@ import pluggy
 
 from contrapose.errors import did_you_mean
 from contrapose.plugins import hookspecs
-from contrapose.plugins.spec import API, GROUP, KINDS, Offer, PluginStatus, Spec
+from contrapose.plugins.spec import API, GROUP, KINDS, Offer, PluginStatus, Spec, wrong
+from contrapose.plugins.watch import Watch, aside
 
 HOST = "contrapose"
 
@@ -35,83 +37,126 @@ class Manager:
         """Load the core's own components, then every allowed entry point, in the order of prefix and distribution."""
         from contrapose.plugins import builtin
 
-        self._admit(builtin, HOST, _host_version(), None)
-        for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: (p.name, p.dist.name if p.dist else "")):
-            distribution, version = (point.dist.name, point.dist.version) if point.dist else ("?", "")
+        self._admit(builtin, HOST, _host_version(), None, Watch())
+        for distribution, version, point in sorted(self._points(), key=lambda p: (p[2].name, p[0])):
             if not self._allowed(distribution, point.name):
                 self.plugins.append(PluginStatus(distribution, version, point.name, "denied"))
                 continue
+            watch = Watch()
             try:
-                module = point.load()
+                with watch.over():
+                    module = point.load()
             except (Exception, SystemExit) as error:
                 self._broken(distribution, version, point.name, f"can't import {point.value}: {_brief(error)}")
                 continue
-            self._admit(module, distribution, version, point.name)
+            self._admit(module, distribution, version, point.name, watch)
 
-    def commands(self, make: Callable[[Callable[..., Any]], dict[str, Any]]) -> dict[str, Any]:
-        """The commands of all plugins, by name: ``make`` runs one plugin's hook. One that fails adds none and counts as broken."""
-        commands: dict[str, Any] = {}
+    def commands(self, make: Callable[[Callable[..., Any]], dict[str, Any]]) -> dict[str, list[tuple[str, Any]]]:
+        """The commands of all plugins, by name, each with who offers it: ``make`` runs one plugin's hook.
+
+        A plugin that fails adds none and counts as broken. Several may offer one name: an error once that is used.
+        """
+        commands: dict[str, list[tuple[str, Any]]] = {}
         for impl in self._pm.hook.register_commands.get_hookimpls():
             try:
-                commands |= make(impl.function)
-            except Exception as error:
+                with aside():
+                    made = make(lambda cli, impl=impl: _ask(impl, cli=cli))
+            except (Exception, SystemExit) as error:
                 self._demote(impl.plugin, f"register_commands: {_brief(error)}")
+                continue
+            for name, command in made.items():
+                commands.setdefault(name, []).append((impl.plugin_name.partition(":")[0], command))
         return commands
 
     def reader_for(self, uri: str) -> str | None:
         """The name of the reader that the first plugin claims for ``uri``, or None. A plugin that fails claims nothing."""
         for impl in reversed(self._pm.hook.reader_for.get_hookimpls()):
             try:
-                name = impl.function(uri)
-            except Exception as error:
+                with aside():
+                    name = _ask(impl, uri=uri)
+                if name is not None and not isinstance(name, str):
+                    raise TypeError(f"returned {name!r:.60}, expected a reader's name or None")
+            except (Exception, SystemExit) as error:
                 self._demote(impl.plugin, f"reader_for: {_brief(error)}")
                 continue
             if name is not None:
                 return str(name)
         return None
 
+    def _points(self) -> list[tuple[str, str, metadata.EntryPoint]]:
+        """The entry points of our group, each with its distribution's name and version.
+
+        One damaged distribution, whoever it is of, makes ``importlib.metadata`` give none at all: then it is left out.
+        """
+        try:
+            points: Iterable[metadata.EntryPoint] = metadata.entry_points(group=GROUP)
+        except Exception:  # whatever reading a stranger's files raises
+            points = []
+            seen: set[str] = set()
+            for found in metadata.distributions():
+                if found.name in seen:  # the first on the path is the one that is imported
+                    continue
+                seen.add(found.name)
+                try:
+                    points += found.entry_points.select(group=GROUP)
+                except Exception as error:
+                    self._broken(found.name or "?", found.version or "", "?", f"its entry_points.txt: {_brief(error)}")
+        return [(p.dist.name or "?", p.dist.version or "", p) if p.dist else ("?", "", p) for p in points]
+
     def _allowed(self, distribution: str, prefix: str) -> bool:
         names = {prefix, distribution, distribution.replace("_", "-").lower()}
         return not names & self.deny and (not self.allow or bool(names & self.allow))
 
-    def _admit(self, module: ModuleType, distribution: str, version: str, prefix: str | None) -> None:
+    def _admit(self, module: ModuleType, distribution: str, version: str, prefix: str | None, watch: Watch) -> None:
         api = getattr(module, "CONTRAPOSE_API", None)
-        if api != API:
-            said = "declares no CONTRAPOSE_API" if api is None else f"is for plugin API {api}"
+        if type(api) is not int or api != API:
+            said = "declares no CONTRAPOSE_API" if api is None else f"is for plugin API {api!r:.20}"
             self._broken(
                 distribution, version, prefix, f"it {said}, this contrapose has {API}; install a matching version"
             )
             return
         name = f"{distribution}:{prefix}"
         try:
-            self._pm.register(module, name)  # checks the hooks' signatures
+            if (before := self._pm.get_name(module)) is not None:
+                raise ValueError(f"its module is registered already, as {before.partition(':')[2]}")
+            with watch.over_registration():
+                self._pm.register(module, name)  # checks the hooks' signatures
             self._refuse_unknown_hooks(module)
-            offers = tuple(self._offers(module, distribution, version, prefix))
+            with watch.over():
+                offers = tuple(self._offers(module, distribution, version, prefix))
         except (Exception, SystemExit) as error:
             if self._pm.has_plugin(name):
-                self._pm.unregister(module)
+                self._pm.unregister(name=name)
             self._broken(distribution, version, prefix, _brief(error))
             return
-        self.plugins.append(PluginStatus(distribution, version, prefix, _missing(offers) or "ok", offers))
+        self.plugins.append(PluginStatus(distribution, version, prefix, _missing(offers) or "ok", offers, watch.notes))
 
     def _refuse_unknown_hooks(self, module: ModuleType) -> None:
         known = {*KINDS.values(), "register_commands", "reader_for"}
         for name in vars(module):
-            if self._pm.parse_hookimpl_opts(module, name) is not None and name not in known:
-                raise AttributeError(f"there is no hook {name!r}{did_you_mean(name, known)}")
+            options = self._pm.parse_hookimpl_opts(module, name)
+            if options is not None and (hook := options.get("specname") or name) not in known:
+                raise AttributeError(f"there is no hook {hook!r}{did_you_mean(hook, known)}")
 
     def _offers(self, module: ModuleType, distribution: str, version: str, prefix: str | None) -> Iterable[Offer]:
         for kind, hook in KINDS.items():
+            names: set[str] = set()
             for impl in getattr(self._pm.hook, hook).get_hookimpls():
                 if impl.plugin is not module:
                     continue
                 try:
-                    specs = list(impl.function())
+                    found = _ask(impl)
+                    specs = list(found) if isinstance(found, Iterable) and not isinstance(found, str) else None
                 except (Exception, SystemExit) as error:
                     raise RuntimeError(f"{hook}: {_brief(error)}") from error
+                if specs is None:
+                    raise TypeError(f"{hook}: expected a list of contrapose.Spec, got {found!r:.60}")
                 for spec in specs:
-                    if not isinstance(spec, Spec):
-                        raise TypeError(f"{hook}: expected contrapose.Spec, got {spec!r}")
+                    if (why := wrong(spec)) is not None:
+                        raise TypeError(f"{hook}: {why}")
+                    if spec.name in names:
+                        raise ValueError(f"{hook}: offers {spec.name!r} twice")
+                    names.add(spec.name)
                     name = f"{prefix}/{spec.name}" if prefix else spec.name
                     yield Offer(kind, name, spec, distribution, version, prefix)
 
@@ -122,7 +167,12 @@ class Manager:
         name = self._pm.get_name(module) or ""
         for i, p in enumerate(self.plugins):
             if f"{p.distribution}:{p.prefix}" == name:
-                self.plugins[i] = PluginStatus(p.distribution, p.version, p.prefix, f"broken: {why}", p.offers)
+                self.plugins[i] = replace(p, status=f"broken: {why}")
+
+
+def _ask(impl: Any, **given: Any) -> Any:
+    """Call a hook's implementation with those of its arguments that it names, so that a hook may gain one."""
+    return impl.function(*(given[name] for name in impl.argnames))
 
 
 def absent(modules: Iterable[str]) -> list[str]:
@@ -159,6 +209,8 @@ def _host_version() -> str:
 
 
 def _brief(error: BaseException) -> str:
-    """An exception in one line: its type, unless it is ours, and the first line of what it says."""
+    """An exception in one line: its type, and the first line of what it says; of pluggy, all that it says of a hook."""
+    if isinstance(error, pluggy.PluginValidationError):
+        return " ".join(str(error).split()).partition(" for ")[2] or str(error)
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -15,6 +15,7 @@ from typing import Any
 
 from contrapose.errors import PluginError, did_you_mean
 from contrapose.plugins.spec import KINDS, Offer, PluginStatus, Spec
+from contrapose.plugins.watch import aside
 
 DATA_FILES = (".yaml", ".yml")
 
@@ -53,6 +54,14 @@ class Registry:
         found = [o for plugin in self.manager.plugins for o in plugin.offers if o.kind == kind]
         found += [offer for offer, _ in self._own.values() if offer.kind == kind]
         return sorted(found, key=lambda o: (o.name, o.distribution))
+
+    def clashes(self) -> list[list[Offer]]:
+        """The offers of one kind and one full name, where there are several: an error once that name is used."""
+        found: dict[tuple[str, str], list[Offer]] = {}
+        for kind in KINDS:
+            for offer in self.offers(kind):
+                found.setdefault((kind, offer.name), []).append(offer)
+        return [offers for offers in found.values() if len(offers) > 1]
 
     def find(self, kind: str, name: str) -> Offer:
         """The one component of this name. A bare name (``resnet18``) is accepted while it is unique.
@@ -139,6 +148,12 @@ class Registry:
         return said + (near or f"; nothing that is installed offers a {kind}") + own
 
 
+def clash(offers: Iterable[Offer]) -> str:
+    """Offers of one name in words: ``the encoder 'foo/net' is offered by acme-foo 1.2 and other-foo 1.0``."""
+    first, *_ = offers = list(offers)
+    return f"the {first.kind} {first.name!r} is offered by {' and by '.join(o.origin for o in offers)}"
+
+
 def import_target(target: str) -> object:
     """Import ``package.module:attribute`` (the attribute may be dotted)."""
     module, _, attribute = target.partition(":")
@@ -159,8 +174,9 @@ def _load_target(offer: Offer) -> object:
     if offer.spec.target.endswith(DATA_FILES):
         return _read_data_file(offer)
     try:
-        return import_target(offer.spec.target)
-    except Exception as error:
+        with aside():
+            return import_target(offer.spec.target)
+    except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {error}"
         raise PluginError(
             f"the {offer.kind} {offer.name!r} of {offer.origin} can't be imported from {offer.spec.target}: {why}"
@@ -195,7 +211,8 @@ def _run_file(path: Path) -> Any:
             f"the plugin file {path} can't be imported as {name!r}, a name already taken or no name; rename it"
         )
     try:
-        return importlib.import_module(name)
+        with aside():
+            return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         line = _line_in(error, where)
         raise PluginError(f"the plugin file {path}{line} failed: {type(error).__name__}: {error}") from error

@@ -23,6 +23,8 @@ from contrapose.types import ident
 
 __all__ = ["SELF", "Predicate", "Tile", "atoms_of", "column_of", "known", "parse"]
 
+MOST_WORDS = 500
+"""Of a predicate, brackets among them: deeper ones than its parser can follow are no predicates of a person."""
 TOKEN = re.compile(r"\s*(?:([(),=])|([^\s(),=]+))")
 ATOMS = ("all", "self", "positive", "same", "near", "origin", "view", "has", "not", "and", "or")
 
@@ -88,6 +90,8 @@ class Predicate:
 def parse(text: str) -> Predicate:
     """Parse a predicate; raises ``ConfigError`` that shows where the text went wrong."""
     parser = _Parser(text)
+    if len(parser.tokens) > MOST_WORDS:
+        raise ConfigError(f"a predicate of {len(parser.tokens):,} words, more than {MOST_WORDS}: {text[:60]!r}...")
     return Predicate(text, parser.whole(), frozenset(parser.named))
 
 

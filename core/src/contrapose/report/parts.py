@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from contrapose.config.json import parse
 from contrapose.errors import DataError
 from contrapose.report.embeddings import Head, Written, embedded, open_data, write_whole
 
@@ -85,7 +86,7 @@ def _claim(folder: Path, said: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if file.exists():
-            before = json.loads(file.read_text(encoding="utf-8"))
+            before = parse(file.read_text(encoding="utf-8"))
             for key, value in said.items():
                 if before.get(key) != value:
                     raise DataError(
@@ -97,7 +98,7 @@ def _claim(folder: Path, said: dict[str, Any]) -> None:
             temp = folder / f".{SAID}.{os.getpid()}"
             temp.write_text(json.dumps(said, indent=1), encoding="utf-8")
             os.replace(temp, file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"can't use {folder}: {getattr(error, 'strerror', None) or error}") from None
 
 

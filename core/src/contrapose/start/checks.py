@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from contrapose.plugins import registry
+from contrapose.plugins.registry import clash
 
 HOST = "contrapose"
 GIB = 2**30
@@ -139,7 +140,14 @@ def _plugins() -> Iterator[Check]:
             yield Check(name, "note", status, mend)
         else:
             count = len(plugin.offers)
-            yield Check(name, "ok", f"{plugin.version}, {count} component{'s' * (count != 1)}")
+            said = f"{plugin.version}, {count} component{'s' * (count != 1)}"
+            for note in plugin.notes:
+                yield Check(name, "note", note, f"pip install --upgrade {plugin.distribution}, or tell its authors")
+            yield Check(name, "ok", said)
+    for offers in registry().clashes():
+        yield Check(
+            "plugins", "note", f"{clash(offers)}: an error once it is used", "uninstall one, or --deny-plugin it"
+        )
 
 
 def _torch() -> Iterator[Check]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contrapose import Spec, hookimpl
 
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 
 _SIMCLR = "Chen et al., SimCLR, ICML 2020, arXiv:2002.05709"
 _MOCO_V2 = "Chen et al., MoCo v2, 2020, arXiv:2003.04297"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contrapose import Spec, hookimpl
 
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 
 _CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
 

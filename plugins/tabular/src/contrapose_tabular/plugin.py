@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contrapose import Spec, hookimpl
 
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 
 _SCARF = "Bahri et al., SCARF, ICLR 2022, arXiv:2106.15147"
 

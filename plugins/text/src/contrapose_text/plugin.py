@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contrapose import Spec, hookimpl
 
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 
 _SIMCSE = "Gao et al., SimCSE, EMNLP 2021, arXiv:2104.08821"
 _EDA = "Wei & Zou, EDA, EMNLP 2019, arXiv:1901.11196"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contrapose.config.build import check
+from contrapose.config.json import parse
 from contrapose.data.split import TRAIN
 from contrapose.engine import checkpoint
 from contrapose.engine.metrics import Metrics, read_metrics
@@ -100,10 +101,10 @@ def read_evaluation(folder: Path) -> tuple[str | None, list[Row]]:
     """The split of ``evaluation.json`` and its rows, none where they are of an earlier checkpoint than the last."""
     path = folder / "evaluation.json"
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = parse(path.read_text(encoding="utf-8"))
         rows = [_row(row) for row in tree["rows"]]
-        split: str = tree["split"]
-    except (OSError, ValueError, KeyError, TypeError):
+        split = str(tree["split"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
         return None, []
     last = checkpoint.latest(folder / "checkpoints")
     return split, rows if not last or tree.get("checkpoint") == last else []
@@ -113,4 +114,5 @@ def _row(saved: dict[str, Any]) -> Row:
     """A row of the file, in which what wasn't finite is null."""
     kept: dict[str, Any] = {k: None if isinstance(v, list) and None in v else v for k, v in saved.items()}
     kept["value"] = float("nan") if kept["value"] is None else kept["value"]
-    return Row(**kept)
+    made: Row = check(kept, Row)
+    return made

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from contrapose_pointcloud.formats.mesh import Mesh, Points, fan
 
+MOST_BYTES = 1 << 31
+"""Of an array within an npz file: a few kilobytes can unpack to all of the memory."""
+
 
 def read_npy(data: bytes) -> NDArray[Any]:
     """The array of an npy file; nothing is unpickled."""
@@ -22,6 +25,9 @@ def read_npz(data: bytes) -> NDArray[Any]:
         name = "points" if "points" in arrays.files else arrays.files[0] if len(arrays.files) == 1 else None
         if name is None:
             raise ValueError(f"of its arrays ({', '.join(arrays.files)}) none is called points")
+        size = arrays.zip.getinfo(f"{name}.npy").file_size
+        if size > MOST_BYTES:
+            raise ValueError(f"its array unpacks to {size:,} bytes, more than {MOST_BYTES:,}")
         return arrays[name]
 
 

@@ -63,6 +63,8 @@ def _header(data: bytes) -> tuple[str, list[_Element], bytes]:
                     raise ValueError(f"unknown format {encoding!r}")
             case ["element", name, count]:
                 elements.append(_Element(name, int(count)))
+                if not 0 <= elements[-1].count <= len(data):
+                    raise ValueError(f"it says to have {count} of {name!r}, more than it has bytes")
             case ["property", "list", length, kind, name]:
                 elements[-1].properties.append((name, _TYPES[kind], _TYPES[length]))
             case ["property", kind, name]:
@@ -87,7 +89,7 @@ def _read_ascii(body: bytes, elements: list[_Element], order: str) -> dict[str, 
             for name, _, length in e.properties:
                 size = int(words[at]) if length else 1
                 at += bool(length)
-                if at + size > len(words):
+                if size < 0 or at + size > len(words):
                     raise ValueError("the file ends too early")
                 lists[name].append(np.array(words[at : at + size], dtype=np.float64))
                 at += size
@@ -137,6 +139,8 @@ def _uneven_rows(body: bytes, at: int, e: _Element, order: str) -> tuple[dict[st
             if length:
                 size = _one(body, at, order + length)
                 at += np.dtype(length).itemsize
+                if size < 0:
+                    raise ValueError(f"a list of {size} values")
             columns[name].append(np.frombuffer(body, order + kind, size, at))
             at += size * np.dtype(kind).itemsize
     return columns, at

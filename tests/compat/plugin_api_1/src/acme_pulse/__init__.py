@@ -1,0 +1,1 @@
+"""Pulses: lists of eight numbers."""
