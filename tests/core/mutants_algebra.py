@@ -182,7 +182,9 @@ def without_the_first(self: Any, found: Any, q: Any, out: Any) -> Any:
 RELATIONS = {
     MineContract: {
         "test_it_is_a_relation": Listed,
-        "test_what_it_gives_has_a_row_for_each_anchor": after(TopK, "column", lambda self, found, q, out: found.double()),
+        "test_what_it_gives_has_a_row_for_each_anchor": after(
+            TopK, "column", lambda self, found, q, out: found.double()
+        ),
         "test_the_order_of_rows_does_not_matter": after(TopK, "column", without_the_first),
         "test_it_reads_the_tables_that_it_declares": before(TopK, "column", lambda self, q, out: out.rows("places")),
         "test_nothing_to_compare_with_is_nothing_found": after(

@@ -233,7 +233,9 @@ class RelationContract(Contract):
             again.load_state_dict(safetensors.torch.load_file(file))
         batch = toy_batch(VIEWS, COUNT, 7)
         a, b = ([_values(p) for p in whole(self.plan(m, outputs(m, batch)))] for m in (method, again))
-        assert same(a, b), "weights are others after load_state_dict: keep state in parameters or persistent buffers alone"
+        assert same(a, b), (
+            "weights are others after load_state_dict: keep state in parameters or persistent buffers alone"
+        )
 
 
 def whole(plan: PredicatePlan) -> list[Pairs]:
