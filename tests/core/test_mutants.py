@@ -6,14 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.core import acme, broken_data, mutants_algebra, mutants_data, mutants_offers
+from tests.core import (
+    acme,
+    broken_data,
+    mutants_algebra,
+    mutants_data,
+    mutants_offers,
+    mutants_readers,
+    mutants_sources,
+)
 from tests.core.mutants import Mutant, clauses, failures
 from tests.core.pulses import Net, Noise, Pulse
 
 from contrapose import testing
 from contrapose.plugins import configure, registry
 
-MUTANTS: list[Mutant] = [*mutants_data.MUTANTS, *mutants_algebra.MUTANTS, *mutants_offers.MUTANTS]
+TABLES = (mutants_data, mutants_readers, mutants_algebra, mutants_sources, mutants_offers)
+MUTANTS: list[Mutant] = [m for table in TABLES for m in table.MUTANTS]
 PUBLIC = [c for name, c in vars(testing).items() if name.endswith("Contract") and name != "Contract"]
 
 
