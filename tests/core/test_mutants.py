@@ -26,10 +26,8 @@ MUTANTS: list[Mutant] = [m for table in TABLES for m in table.MUTANTS]
 PUBLIC = [c for name, c in vars(testing).items() if name.endswith("Contract") and name != "Contract"]
 
 
-@pytest.fixture(autouse=True)
-def offered() -> Iterator[None]:
-    """What the good components are made of, by name, as ``--plugin`` would offer it."""
-    configure()
+def offer() -> None:
+    """Offer what the good components are made of by name, as ``--plugin`` would."""
     for kind, name, it in (
         ("modality", "pulse", Pulse),
         ("modality", "short", broken_data.Short),
@@ -37,6 +35,12 @@ def offered() -> Iterator[None]:
         ("encoder", "pulse-net", Net),
     ):
         registry().add(kind, name, it)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """A registry of its own for each test."""
+    configure()
     yield
     configure()
 
@@ -47,6 +51,7 @@ def test_a_mutant_is_caught_by_its_clause_alone(
 ) -> None:
     if mutant.plugin is not None:
         acme.install(tmp_path, monkeypatch, **mutant.plugin)
+    offer()
     assert list(failures(mutant.contract, mutant.changes)) == [mutant.clause]
 
 
@@ -57,6 +62,7 @@ def test_a_mutant_is_caught_by_its_clause_alone(
 def test_what_mutants_are_made_of_is_good(contract: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if contract.__name__.startswith("Acme"):
         acme.install(tmp_path, monkeypatch)
+    offer()
     assert failures(contract, {}) == {}
 
 

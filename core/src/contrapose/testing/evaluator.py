@@ -88,7 +88,7 @@ class EvaluatorContract(Contract):
     def test_the_embeddings_stay_as_they_are(self) -> None:
         """Other evaluators read them too."""
         embedded = self.embedded()
-        tables = [embedded.tables(s, h) for s in ("train", "test") for h in ("projected", "pooled")]  # type: ignore[arg-type]
+        tables = [embedded.tables(s, h) for s in ("train", "test") for h in ("projected", "pooled")]
         kept = copy.deepcopy(tables)
         self.scores(embedded)
         assert same(kept, tables), (

@@ -147,12 +147,10 @@ class ReaderContract(Contract):
             except Exception as error:
                 errors = [error]
             assert errors, f"position {i} can't be read: say so by DataError, don't make something up"
-            for error in errors:
-                assert isinstance(error, DataError), (
-                    f"position {i} must be DataError, not {type(error).__name__}: {error}"
-                )
-                assert len(str(error).splitlines()) == 1, (
-                    f"the DataError of position {i} must be one line, not {str(error)!r}"
+            for told in errors:
+                assert isinstance(told, DataError), f"position {i} must be DataError, not {type(told).__name__}: {told}"
+                assert len(str(told).splitlines()) == 1, (
+                    f"the DataError of position {i} must be one line, not {str(told)!r}"
                 )
 
     @drawn(positions=lambda self: st.lists(st.sampled_from(self.good), unique=True, max_size=4))

@@ -168,7 +168,7 @@ class RelationContract(Contract):
         watched, part = Watched(out), self.part(method)
         self.plan(method, out, watched)
         if isinstance(part, Assigner):
-            part.commit(watched)  # type: ignore[arg-type]
+            part.commit(watched)
         own = {ref for ref in watched.asked if ref not in part.refs}
         assert not own, f"it reads {', '.join(sorted(own))}, which refs lacks: declare every table that it reads"
 
