@@ -112,5 +112,3 @@ class TestHuggingFace(Readers):
             rows = {"wave": [content(i).encode() for i in range(COUNT)], "room": [i % 2 for i in range(COUNT)]}
             datasets.Dataset.from_dict(rows).save_to_disk(str(folder))
         return {"path": str(folder)}
-
-

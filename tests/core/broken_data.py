@@ -191,7 +191,9 @@ MODALITIES: dict[str, dict[str, type]] = {
         "dtype says torch.int64": but(Pulse, dtype=torch.int64),
     },
     "test_rows_of_a_batch_are_its_items": {
-        "whatever its place and the other items": batches(lambda made, items: {**made, "x": made["x"] - made["x"].mean(0)}),
+        "whatever its place and the other items": batches(
+            lambda made, items: {**made, "x": made["x"] - made["x"].mean(0)}
+        ),
         r"smallest input that fails: rows=\[1, 0\]": batches(
             lambda made, items: {k: v[np.argsort([*map(len, items)])] for k, v in made.items()}
         ),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tests.end_to_end import waves
 from torch import nn
 
 from contrapose.errors import DataError
@@ -27,7 +28,6 @@ from contrapose.testing import (
 )
 from contrapose.types import Sample
 from contrapose.views import Mix
-from tests.end_to_end import waves
 
 
 class Lens(nn.Module):

@@ -60,7 +60,9 @@ class EvaluatorContract(Contract):
         assert isinstance(made, list), f"an evaluator gives a list of Score, not {type(made).__name__}"
         assert made, "an evaluator must give a score for labelled embeddings of two modalities"
         for score in made:
-            assert isinstance(score, Score), f"an evaluator gives a list of Score, but there is a {type(score).__name__}"
+            assert isinstance(score, Score), (
+                f"an evaluator gives a list of Score, but there is a {type(score).__name__}"
+            )
         names = [(s.metric, s.of) for s in made]
         twice = {f"{m} of {of}" for m, of in names if names.count((m, of)) > 1}
         assert not twice, f"each score is one metric of one thing, but there are several of {', '.join(sorted(twice))}"
@@ -86,10 +88,12 @@ class EvaluatorContract(Contract):
     def test_the_embeddings_stay_as_they_are(self) -> None:
         """Other evaluators read them too."""
         embedded = self.embedded()
-        tables = [embedded.tables(s, h) for s in ("train", "test") for h in ("projected", "pooled")]  # type: ignore[arg-type]
+        tables = [embedded.tables(s, h) for s in ("train", "test") for h in ("projected", "pooled")]
         kept = copy.deepcopy(tables)
         self.scores(embedded)
-        assert same(kept, tables), "an evaluator must not change embeddings, ids or labels in place: copy before writing"
+        assert same(kept, tables), (
+            "an evaluator must not change embeddings, ids or labels in place: copy before writing"
+        )
 
     def test_it_is_a_function_of_the_embeddings(self) -> None:
         """The same scores each time, whatever the global random state: what it draws is drawn under ``embedded.seed``."""

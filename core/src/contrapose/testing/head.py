@@ -55,9 +55,8 @@ class HeadContract(ModuleContract):
 
     def through(self, module: Any, data: Any) -> dict[str, Tensor]:
         """Its rows, and the columns that it tells of them."""
-        made = module(data)
-        z, columns = made if isinstance(made, tuple) else (made, {})
-        return {"z": z, **columns}
+        made: Any = module(data)
+        return {"z": made[0], **made[1]} if isinstance(made, tuple) else {"z": made}
 
     # -- checks ------------------------------------------------------------------------------------------------------
 
@@ -75,7 +74,9 @@ class HeadContract(ModuleContract):
         head = self.module().train(train)
         width, x = head_width(head, self.dim), self.given(rows, seed)
         with must("a head must accept rows in any number, one too"):
-            made = run(head, x, width)  # as in a run: no rows don't come here, and a lone row meets running statistics
+            made: Any = run(
+                head, x, width
+            )  # as in a run: no rows don't come here, and a lone row meets running statistics
         z, columns = made if isinstance(made, tuple) else (made, {})
         assert isinstance(z, Tensor), f"a head gives a tensor, or a tensor and columns, not {type(z).__name__}"
         assert (z.ndim in (2, 3), z.shape[0], z.shape[-1]) == (True, rows, width), (

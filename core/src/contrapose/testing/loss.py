@@ -82,7 +82,9 @@ class LossContract(Contract):
         )
         with must("a method must take the loss"):
             self.method()
-        with must("a loss must be picklable, as other processes get it: define what it is made of at the top of a module"):
+        with must(
+            "a loss must be picklable, as other processes get it: define what it is made of at the top of a module"
+        ):
             pickle.loads(pickle.dumps(loss))
 
     def test_value_and_gradient_are_finite(self) -> None:

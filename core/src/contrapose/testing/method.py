@@ -67,7 +67,9 @@ class MethodContract(Contract):
             with must("a preset must give a method's mapping of its arguments"):
                 made = build("method", {"use": self.target, **{**self._example, **given}}, modalities=["toy"])
         else:
-            assert not given, f"a preset that is data takes no arguments, but sections of a method: {', '.join(SECTIONS)}"
+            assert not given, (
+                f"a preset that is data takes no arguments, but sections of a method: {', '.join(SECTIONS)}"
+            )
             made = self.target
         assert isinstance(made, Mapping), f"a preset is a method's mapping, or a function that gives one, not {made!r}"
         return dict(lay_over(small(made), sections))
@@ -144,7 +146,9 @@ class MethodContract(Contract):
         """Some gradient reaches every parameter that is trained."""
         method = self.method()
         _, grads = self.train(method, STEPS)
-        trained = [n for n, p in method.named_parameters() if p.requires_grad and not n.startswith(self.still or ("?",))]
+        trained = [
+            n for n, p in method.named_parameters() if p.requires_grad and not n.startswith(self.still or ("?",))
+        ]
         missed = [n for n in trained if n not in grads or not grads[n].any()]
         assert not missed, f"no gradient reaches {', '.join(missed)}: let a term read it, or name it in still"
 

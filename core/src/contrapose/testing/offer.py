@@ -20,9 +20,16 @@ print(*sys.modules)
 """
 
 
-@cache
+HOST = "contrapose"
+
+
 def imported_by_listing(distribution: str) -> frozenset[str]:
-    """The modules that a process has which lists the offers of one distribution beside the core's."""
+    """The modules that a process has which lists the offers of one distribution beside the core's, or the core's alone."""
+    return _imported(distribution, () if distribution == HOST else tuple(sys.path))
+
+
+@cache
+def _imported(distribution: str, path: tuple[str, ...]) -> frozenset[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

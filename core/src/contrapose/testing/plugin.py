@@ -17,10 +17,9 @@ from contrapose.errors import PluginError
 from contrapose.plugins import KINDS, Offer, registry
 from contrapose.plugins.spec import GROUP, PluginStatus
 from contrapose.testing.contract import Contract
-from contrapose.testing.offer import imported_by_listing
+from contrapose.testing.offer import HOST, imported_by_listing
 
 NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
-HOST = "contrapose"
 
 
 class PluginContract:
@@ -74,7 +73,9 @@ class PluginContract:
         heavy = {m.partition(".")[0] for m in found - packages} - sys.stdlib_module_names
         within = {f"{m}" for m in found - packages if m.partition(".")[0] in {p.partition(".")[0] for p in packages}}
         heavy = (heavy - {m.partition(".")[0] for m in within}) | within
-        assert not heavy, f"listing {self.plugin!r} imports {', '.join(sorted(heavy))}: import these where they are used"
+        assert not heavy, (
+            f"listing {self.plugin!r} imports {', '.join(sorted(heavy))}: import these where they are used"
+        )
 
     def test_everything_on_offer_loads(self) -> None:
         """Every target can be imported."""

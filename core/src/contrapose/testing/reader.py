@@ -78,7 +78,9 @@ class ReaderContract(Contract):
             with must(f"the sample at position {i} must be read"):
                 sample = reader[i]
             assert isinstance(sample, Sample), f"a reader gives Samples, not {type(sample).__name__}"
-            assert not any(value is None for value in sample.data.values()), "a missing modality is an absent key of data, not None"
+            assert not any(value is None for value in sample.data.values()), (
+                "a missing modality is an absent key of data, not None"
+            )
             other = set(sample.data) - set(self._modalities)
             assert not other or not self._modalities, f"it gives {', '.join(sorted(other))}, which it wasn't asked for"
 
@@ -121,7 +123,9 @@ class ReaderContract(Contract):
         for meta in columns:
             wrong = [n for n, value in meta.items() if not isinstance(value, Real)]
             assert not wrong, f"meta holds numbers, but {', '.join(wrong)} is none: code words as numbers"
-            assert meta.keys() == columns[0].keys(), f"every sample must have the same meta, not {', '.join(meta)} alone"
+            assert meta.keys() == columns[0].keys(), (
+                f"every sample must have the same meta, not {', '.join(meta)} alone"
+            )
         said = getattr(self.reader, "meta", None)
         if said is not None:
             assert set(said) == set(columns[0]), "the reader's meta must name the columns of its samples' meta"
@@ -143,11 +147,11 @@ class ReaderContract(Contract):
             except Exception as error:
                 errors = [error]
             assert errors, f"position {i} can't be read: say so by DataError, don't make something up"
-            for error in errors:
-                assert isinstance(error, DataError), (
-                    f"position {i} must be DataError, not {type(error).__name__}: {error}"
+            for told in errors:
+                assert isinstance(told, DataError), f"position {i} must be DataError, not {type(told).__name__}: {told}"
+                assert len(str(told).splitlines()) == 1, (
+                    f"the DataError of position {i} must be one line, not {str(told)!r}"
                 )
-                assert len(str(error).splitlines()) == 1, f"the DataError of position {i} must be one line, not {str(error)!r}"
 
     @drawn(positions=lambda self: st.lists(st.sampled_from(self.good), unique=True, max_size=4))
     def test_a_part_keeps_its_ids(self, positions: list[int]) -> None:

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from contrapose.methods.method import Method
 from contrapose.methods.outputs import Outputs
@@ -17,8 +15,8 @@ from contrapose.relations.relation import Annotator, Assigner, PredicatePlan, We
 from contrapose.testing.compare import must, same, unmoved_randomness
 from contrapose.testing.contract import NOTHING, Contract
 from contrapose.testing.draw import MISSING, ROWS, SEEDS, TILES, drawn, orders
+from contrapose.testing.plans import Watched, by_identity, slices, values, whole
 from contrapose.testing.toy import ToyEncoder, outputs, snapshot, step, toy_batch
-from contrapose.types import IDENTITY, Pairs, Rows
 
 VIEWS = ("toy/a", "toy/b")
 COUNT = 5
@@ -147,8 +145,8 @@ class RelationContract(Contract):
         method = self.ready
         plan = self.plan(method, outputs(method, toy_batch(VIEWS, rows, seed)))
         for block, dense in enumerate(whole(plan)):
-            for i in _slices(len(plan.q), side):
-                for j in _slices(dense.pos.shape[1], side):
+            for i in slices(len(plan.q), side):
+                for j in slices(dense.pos.shape[1], side):
                     tile = plan.tile(block, i, j)
                     assert same([tile.pos, tile.den], [dense.pos[i, j], dense.den[i, j]], CLOSE), (
                         "a tile must have the weights that its pairs have among all: look at one pair at a time"
@@ -161,16 +159,16 @@ class RelationContract(Contract):
         one, other = (
             self.plan(method, outputs(method, b)) for b in (batch, batch.take(torch.tensor(order, dtype=torch.int64)))
         )
-        assert same(_by_identity(one), _by_identity(other), CLOSE), "weights must not depend on the order of rows"
+        assert same(by_identity(one), by_identity(other), CLOSE), "weights must not depend on the order of rows"
 
     def test_it_reads_the_tables_that_it_declares(self) -> None:
         """``refs`` names all tables, which are made and kept for it."""
         method = self.trained()
         out = outputs(method, toy_batch(VIEWS, COUNT, 3))
-        watched, part = _Watched(out), self.part(method)
+        watched, part = Watched(out), self.part(method)
         self.plan(method, out, watched)
         if isinstance(part, Assigner):
-            part.commit(watched)  # type: ignore[arg-type]
+            part.commit(watched)
         own = {ref for ref in watched.asked if ref not in part.refs}
         assert not own, f"it reads {', '.join(sorted(own))}, which refs lacks: declare every table that it reads"
 
@@ -209,7 +207,7 @@ class RelationContract(Contract):
         tables = [out.rows(ref).z for ref in (*term.query, *(k.rows for k in term.keys), *self.part(method).refs)]
         kept, before = snapshot(method), [z.detach().clone() for z in tables]
         with unmoved_randomness("a relation"):
-            first, again = ([_values(p) for p in whole(self.plan(method, out))] for _ in range(2))
+            first, again = ([values(p) for p in whole(self.plan(method, out))] for _ in range(2))
         assert same(first, again), "a plan must be the same again: keep nothing that planning changes"
         assert same(kept, snapshot(method)), "state may change in commit alone, not in a plan"
         assert same(before, [z.detach() for z in tables]), "a relation must not write into its tables"
@@ -219,10 +217,10 @@ class RelationContract(Contract):
         method = self.trained()
         out = outputs(method, toy_batch(VIEWS, COUNT, 3))
         plan = self.plan(method, out)
-        before = [_values(p) for p in whole(plan)]
+        before = [values(p) for p in whole(plan)]
         with must("commit must take the step's outputs"), torch.no_grad():
             method.terms["it"].relation.commit(out.detached())  # type: ignore[operator, union-attr]
-        assert same(before, [_values(p) for p in whole(plan)]), "a plan must not change when the step is committed"
+        assert same(before, [values(p) for p in whole(plan)]), "a plan must not change when the step is committed"
 
     def test_its_state_is_saved_and_loaded(self) -> None:
         """``state_dict`` through safetensors into a new method: persistent buffers and parameters are all it has."""
@@ -232,40 +230,7 @@ class RelationContract(Contract):
             safetensors.torch.save_file({k: t.contiguous() for k, t in method.state_dict().items()}, file)
             again.load_state_dict(safetensors.torch.load_file(file))
         batch = toy_batch(VIEWS, COUNT, 7)
-        a, b = ([_values(p) for p in whole(self.plan(m, outputs(m, batch)))] for m in (method, again))
-        assert same(a, b), "weights are others after load_state_dict: keep state in parameters or persistent buffers alone"
-
-
-def whole(plan: PredicatePlan) -> list[Pairs]:
-    """All pairs of each block of keys at once."""
-    return [plan.tile(n, slice(0, len(plan.q)), slice(0, len(keys))) for n, keys in enumerate(plan.keys)]
-
-
-def _slices(count: int, side: int) -> list[slice]:
-    return [slice(start, min(start + side, count)) for start in range(0, count, side)]
-
-
-def _values(pairs: Pairs) -> list[Tensor]:
-    """The weights, without their graph."""
-    return [w.detach().clone() for w in (pairs.pos, pairs.den, pairs.row, pairs.attract) if w is not None]
-
-
-def _by_identity(plan: PredicatePlan) -> list[list[Tensor]]:
-    """The weights of each block, its rows in the order of their identity."""
-    q, *keys = (torch.from_numpy(np.lexsort([t.meta[c].numpy() for c in IDENTITY])) for t in (plan.q, *plan.keys))
-    made = [_values(p) for p in whole(plan)]
-    return [[w[q][:, k] if w.ndim == 2 else w[q] for w in block] for block, k in zip(made, keys, strict=True)]
-
-
-class _Watched:
-    """A step that remembers which tables a relation asks of it."""
-
-    def __init__(self, out: Outputs) -> None:
-        self._out, self.asked = out, set[str]()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._out, name)
-
-    def rows(self, ref: str, scope: Any = "local") -> Rows:
-        self.asked.add(ref)
-        return self._out.rows(ref, scope)
+        a, b = ([values(p) for p in whole(self.plan(m, outputs(m, batch)))] for m in (method, again))
+        assert same(a, b), (
+            "weights are others after load_state_dict: keep state in parameters or persistent buffers alone"
+        )

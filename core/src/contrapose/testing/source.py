@@ -45,7 +45,10 @@ class SourceContract(Contract):
 
     def method(self, seed: int = 0) -> Method:
         """A method of two branches and one term whose keys are the source's tables."""
-        branches = {"query": {"views": "query"}, "key": {"views": "key", "of": "query", "weights": "ema", "momentum": 0.9}}
+        branches = {
+            "query": {"views": "query"},
+            "key": {"views": "key", "of": "query", "weights": "ema", "momentum": 0.9},
+        }
         term = {
             "query": "query",
             "keys": ["key", *self.refs],
@@ -90,7 +93,9 @@ class SourceContract(Contract):
         """A ``Source`` that names the tables it reads, and takes ``name``."""
         made = self.make(name="it")
         assert isinstance(made, Source), f"{type(made).__name__} must be a Source of contrapose.sources.base"
-        assert made.refs, "a source names the tables that it reads in refs: the first gives its width while it has no rows"
+        assert made.refs, (
+            "a source names the tables that it reads in refs: the first gives its width while it has no rows"
+        )
         self.method()
 
     @drawn(rows=st.integers(1, 5), seed=SEEDS, missing=MISSING)
@@ -167,7 +172,9 @@ class SourceContract(Contract):
         out = outputs(method, toy_batch(VIEWS, 4, 8))
         if self._keeps(method) and not own:
             for ref in self.refs:
-                assert not out.rows(ref).z.requires_grad, "stored rows are constants: commit and offer them without gradient"
+                assert not out.rows(ref).z.requires_grad, (
+                    "stored rows are constants: commit and offer them without gradient"
+                )
         frozen = {id(p) for p in source.frozen(method.clock)}
         assert frozen <= {id(p) for p in own.values()}, "frozen must list parameters of the source's own"
         _, grads = step(method, toy_batch(VIEWS, 4, 8))
@@ -195,7 +202,9 @@ class SourceContract(Contract):
         assert made.z.isfinite().all(), f"rows of {ref} must be finite"
         count = tuple(made.z.shape[:2]) if made.private else (len(made),)
         lacking = [c for c in IDENTITY if c not in made.meta]
-        assert not lacking, f"rows of {ref} lack the identity columns {', '.join(lacking)}, by which rows are told apart"
+        assert not lacking, (
+            f"rows of {ref} lack the identity columns {', '.join(lacking)}, by which rows are told apart"
+        )
         for name, column in made.meta.items():
             found = tuple(column.shape[: len(count)])
             assert found == count, f"the column {name!r} of {ref} is {found}, but there are {count} rows"

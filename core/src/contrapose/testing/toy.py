@@ -34,7 +34,11 @@ class ToyEncoder(nn.Module):
 
 
 def toy_batch(
-    views: Iterable[str], count: int, seed: int = 0, missing: Mapping[str, Collection[int]] | None = None, first: int = 0
+    views: Iterable[str],
+    count: int,
+    seed: int = 0,
+    missing: Mapping[str, Collection[int]] | None = None,
+    first: int = 0,
 ) -> Batch:
     """``count`` samples with these views (``modality/slot``), data and columns drawn under a seed; ids begin at ``first``.
 

@@ -184,9 +184,7 @@ class ViewContract(SampleContract):
         assert tree_shape(made) == tree_shape(wanted), (
             f"batched gives rows of {tree_shape(made)}, but views collate to {tree_shape(wanted)}: make them equal"
         )
-        assert all(len(leaf) == len(rows) for leaf in leaves_of(made)), (
-            "batched must give a row for each it gets"
-        )
+        assert all(len(leaf) == len(rows) for leaf in leaves_of(made)), "batched must give a row for each it gets"
 
     def test_batched_is_of_the_same_distribution(self) -> None:
         """Draws of one sample, by both forms: each element, how many of a row's change, and their sum."""

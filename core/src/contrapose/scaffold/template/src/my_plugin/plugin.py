@@ -2,7 +2,7 @@
 
 from contrapose import Spec, hookimpl
 
-CONTRAPOSE_API = 0
+CONTRAPOSE_API = 1
 
 
 @hookimpl
