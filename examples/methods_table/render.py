@@ -13,7 +13,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from run import HERE, RESULTS, missing, table
+from run import HERE, RESULTS, missing, rows, table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs/figures/methods.json"
@@ -24,8 +24,7 @@ MEASURES = ("knn", "linear", "rank", "seconds")
 def collect() -> dict[str, Any]:
     """What the runs found, method by method. Raises ``SystemExit`` where a run lacks or is of another config."""
     said = table()
-    names = [*said["references"], *said["methods"]]
-    files = {name: RESULTS / f"{name}.json" for name in names}
+    files = {name: RESULTS / f"{name}.json" for name in rows(said)}
     lacking = [n for n, f in files.items() if not f.exists() or missing(n, SEEDS, said)]
     if lacking:
         raise SystemExit(f"no result of this config yet: {', '.join(lacking)}; run examples/methods_table/run.py")
@@ -41,8 +40,10 @@ def collect() -> dict[str, Any]:
 SEEDS = [0, 1, 2]
 
 
-def gains(found: dict[str, Any], name: str, measure: str, beside: str = "untrained") -> list[float]:
-    """The gain of each seed over the untrained encoder of that seed."""
+def gains(found: dict[str, Any], name: str, measure: str) -> list[float]:
+    """The gain of each seed over the untrained encoder of that seed, on the same pictures."""
+    place, _, method = name.rpartition("/")
+    beside = f"{place}/{_node(method).get('beside', 'untrained')}".lstrip("/")
     return [r[measure] - b[measure] for r, b in zip(found["methods"][name], found["methods"][beside], strict=True)]
 
 
@@ -51,20 +52,21 @@ def standard_error(values: list[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values))
 
 
-def line(found: dict[str, Any], name: str, node: dict[str, Any]) -> str:
+def line(found: dict[str, Any], name: str) -> str:
     """A row of the table."""
+    node, shown = _node(name.rpartition("/")[2]), name.rpartition("/")[2]
     runs = found["methods"][name]
     cells = []
     for measure in ("knn", "linear"):
         cells.append(_spread([100 * r[measure] for r in runs]))
-        if name.startswith("untrained"):
+        if "untrained" in name:
             cells.append("")
         else:
-            gained = [100 * g for g in gains(found, name, measure, node.get("beside", "untrained"))]
+            gained = [100 * g for g in gains(found, name, measure)]
             cells.append(f"{statistics.mean(gained):+.1f} ± {standard_error(gained):.1f}")
     rank, seconds = (statistics.mean(r[m] for r in runs) for m in ("rank", "seconds"))
     memory = max(r["peak_bytes"] for r in runs) / 1e9
-    shown = f"*{name}*" if name in table()["references"] else f"`{name}`"
+    shown = f"*{shown}*" if shown in table()["references"] else f"`{shown}`"
     return f"| {shown} | {_uses(node)} | {' | '.join(cells)} | {rank:.0f} | {seconds:.0f} | {memory:.1f} |"
 
 
@@ -72,7 +74,8 @@ def page(found: dict[str, Any]) -> str:
     """The page."""
     said = table()
     train = said["base"]["train"]
-    head = (
+    tables = [[line(found, n) for n in rows(said) if n.startswith("again/") == again] for again in (False, True)]
+    return (
         (HERE / "page.txt")
         .read_text("utf-8")
         .format(
@@ -82,10 +85,17 @@ def page(found: dict[str, Any]) -> str:
             lr=train["lr"],
             device=f"torch {found['torch']} on {found['device']}",
             seeds=", ".join(map(str, found["seeds"])),
+            rows="\n".join(tables[0]),
+            again="\n".join(tables[1]),
         )
     )
-    rows = [line(found, name, node) for kind in ("references", "methods") for name, node in said[kind].items()]
-    return head + "\n".join(rows) + "\n"
+
+
+def _node(method: str) -> dict[str, Any]:
+    """What table.yaml says of a method."""
+    said = table()
+    node: dict[str, Any] = {**said["references"], **said["methods"]}[method] or {}
+    return node
 
 
 def _spread(values: list[float]) -> str:

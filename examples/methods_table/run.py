@@ -36,9 +36,11 @@ def table() -> dict[str, Any]:
 
 
 def config_of(name: str, said: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The config of one run: the base, what the method runs on, and what it changes itself."""
+    """The config of one run: the base, what the method runs on, and what it changes itself; ``again/NAME`` on other pictures."""
     from contrapose.engine.recipe import lay_over
 
+    if name.startswith("again/"):
+        return config_of(name.removeprefix("again/"), said, seed) | {"data": said["again"]["data"]}
     own = dict(said["methods"].get(name) or said["references"].get(name) or {})
     for remark in ("beside", "labels"):
         own.pop(remark, None)
@@ -48,6 +50,11 @@ def config_of(name: str, said: dict[str, Any], seed: int) -> dict[str, Any]:
         method = {"use": name, **method}
     config: dict[str, Any] = lay_over(lay_over(said["base"], ground), own)
     return config | {"method": method, "train": {**config["train"], "seed": seed}}
+
+
+def rows(said: dict[str, Any]) -> list[str]:
+    """All rows of the page."""
+    return [*said["references"], *said["methods"], *(f"again/{name}" for name in said["again"]["methods"])]
 
 
 def one_seed(name: str, seed: int, said: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +71,7 @@ def one_seed(name: str, seed: int, said: dict[str, Any]) -> dict[str, Any]:
     config = cp.Config.of(config_of(name, said, seed))
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        if name.startswith("untrained"):
+        if "untrained" in name:
             run = Run(Path(folder), Parts(config)).untrained()
         else:
             run = cp.train(config, out=Path(folder) / "run", quiet=True)
@@ -133,11 +140,11 @@ def spawn(name: str, seeds: list[int]) -> str:
     done = subprocess.run(ask, capture_output=True, text=True, check=False, env=one)
     if done.returncode:
         (RESULTS / f"{name}.err").write_text(done.stdout + done.stderr)
-        return f"{name:14} FAILED: {(done.stderr.strip() or 'no word').splitlines()[-1]}"
+        return f"{name:23} FAILED: {(done.stderr.strip() or 'no word').splitlines()[-1]}"
     runs = known(name)
     mean = {key: sum(r[key] for r in runs) / len(runs) for key in ("knn", "linear", "rank", "seconds")}
     shown = f"kNN {100 * mean['knn']:.1f}  linear {100 * mean['linear']:.1f}  rank {mean['rank']:.0f}"
-    return f"{name:14} {shown}  {mean['seconds']:.0f} s  ({len(runs)} seeds)"
+    return f"{name:23} {shown}  {mean['seconds']:.0f} s  ({len(runs)} seeds)"
 
 
 def main() -> None:
@@ -152,12 +159,12 @@ def main() -> None:
         work(args.methods[0], args.seeds)
         return
     said = table()
-    names = args.methods or [*said["references"], *said["methods"]]
-    data = Path(said["base"]["data"])
-    if not data.exists():
-        build = HERE.parent / "data/build_cifar10.py"
-        subprocess.run([sys.executable, build, *said["pictures"], "-o", data], check=True)
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    names = args.methods or rows(said)
+    for data, pictures in ((said["base"]["data"], ("0", "2000")), (said["again"]["data"], ("2000", "8000"))):
+        if not Path(data).exists():
+            build = [sys.executable, HERE.parent / "data/build_cifar10.py", "--train", "4000", "-o", data]
+            subprocess.run([*build, "--after", pictures[0], "--test", pictures[1]], check=True)
+    (RESULTS / "again").mkdir(parents=True, exist_ok=True)
     waiting = [n for n in names if missing(n, args.seeds, said)]
     with ThreadPoolExecutor(args.jobs) as pool:
         lines = list(pool.map(lambda n: _said(spawn(n, args.seeds)), waiting))
