@@ -78,7 +78,7 @@ def narrow_at_first(self: Any, made: Rows | None, out: Any, table: str = "") -> 
 
 
 def moved(self: Any, made: Rows | None, out: Any, table: str = "") -> Rows | None:
-    return made and replace(made, z=made.z + out.rows("key", "global").z.mean(0))
+    return made and replace(made, z=made.z + out.rows("key", "global").z.sum(0))
 
 
 def odd(self: Any, made: Rows | None, out: Any, table: str = "") -> Rows | None:

@@ -14,7 +14,7 @@ import pytest
 from contrapose import testing
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/testing.md").read_text()
-SNIPPETS = re.findall(r"^```python\n# (\S+?),?(?: .*)?\n(.*?)^```", TEXT, re.M | re.S)
+SNIPPETS = re.findall(r"^```python\n# (\S+?),?(?: [^\n]*)?\n(.*?)^```", TEXT, re.M | re.S)
 
 
 def test_the_pages_plugin_passes_the_pages_tests(tmp_path: Path) -> None:
