@@ -3,10 +3,11 @@
 python examples/rooms.py          # 3 folds x 3 seeds, five minutes each on one core; what is there isn't run again
 python examples/rooms.py --write  # then docs/figures/rooms.json
 
-The reading was chosen elsewhere, on the demo's test split, and fixed before the first of these runs: kNN ``each → itself`` (a piece by its own modality in the shared space, the
-mean over the modalities that it has), over the pieces of all folds, gain over the untrained network of the same seed and fold,
-paired bootstrap over groups of near-duplicates. The config is the demo's, whole. Each fold trains on three quarters of all
-pieces, the demo's test pieces among them, and is scored on the quarter left; the demo's own split is the fourth fold.
+The reading was chosen elsewhere, on the demo's test split, and fixed before the first of these runs: kNN ``each → itself`` (a
+piece by its own modality in the shared space, the mean over the modalities that it has), over the pieces of all folds, gain over
+the untrained network of the same seed and fold, paired bootstrap over groups of near-duplicates. The config is the demo's, whole.
+Each fold trains on three quarters of all pieces, the demo's test pieces among them, and is scored on the quarter left; the demo's
+own split is the fourth fold.
 """
 
 from __future__ import annotations
