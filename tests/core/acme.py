@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contrapose.plugins import configure
+from contrapose.plugins import API, configure
 
 PLUGIN = """
 from contrapose import Spec, hookimpl
@@ -28,7 +28,7 @@ def register_methods():
 """
 SAID = {
     "first": "",
-    "api": "0",
+    "api": str(API),
     "name": "'pulse'",
     "target": "'acme_parts:Pulse'",
     "summary": "'pulses'",

@@ -141,6 +141,6 @@ def test_a_function_without_decorator_is_one_line(monkeypatch: pytest.MonkeyPatc
 
 def test_workers_that_are_started_not_forked_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = run_cells(monkeypatch)
-    monkeypatch.setattr("contrapose.data.loader.sys.platform", "darwin")
+    monkeypatch.setattr("contrapose.data.workers.sys.platform", "darwin")
     with pytest.raises(ConfigError, match=r"train\.workers: what is defined in a notebook can't be sent to worker"):
         cp.train(changed(cells["config"], train={"workers": 1}), out="run", quiet=True)
