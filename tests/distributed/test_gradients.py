@@ -24,6 +24,7 @@ MISSING = {
     "one rank has none": {"video": (0, 1, 2, 3), "flat": (4, 5, 6, 7, 8), "flow": (0, 1, 2, 3)},
 }
 CROSSED = (
+    "pair-graph",
     "clip",
     "siglip",
     "gram",
@@ -59,7 +60,17 @@ def _unused(step: Step) -> torch.Tensor:
     raise AssertionError("these are compared with one process alone")
 
 
+def _pairs() -> dict[str, Any]:
+    """A pair of each kind."""
+    pairs = [["text", "text"], ["text", "video"]]
+    return registry().load("method", "pair-graph")(pairs=pairs, out=4)  # type: ignore[no-any-return,operator]
+
+
 EXTRA = {
+    "pair-graph": Case(_pairs, ("text/0", "text/1", "video/0"), _unused),
+    "scarf": Case(
+        lambda: preset("scarf", branches={"online": {"projector": HEAD}}), ("pulse/anchor", "pulse/corrupted"), _unused
+    ),
     "swav, then nce": Case(_swav_first, CROPS, _unused),
     "near in time": Case(_near, ("text/0", "video/0"), _unused),
 }
@@ -108,3 +119,19 @@ def test_a_full_queue_drops_the_same_rows_on_any_number_of_ranks(name: str) -> N
     method = ALL[name].method()
     ALL[name].before(method)
     assert_ddp_equivalent(method, [batch(ALL[name].views, COUNT, seed) for seed in range(3)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", [(3, 0, 6), (0, 0, 9), (4, 3, 2)], ids=str)
+@pytest.mark.parametrize(("name", "chunk"), [("moco-v2", None), ("clip", 2), ("swav", None), ("supcon", 2)])
+def test_three_processes_equal_one(name: str, chunk: int | None, split: tuple[int, ...]) -> None:
+    method = ALL[name].method()
+    ALL[name].before(method)
+    assert_ddp_equivalent(method, batches(ALL[name], "even"), world_size=3, split=split, chunk_size=chunk)
+
+
+def test_every_preset_is_among_them() -> None:
+    """By its name, or as the first word of a case's."""
+    presets = {offer.name.rpartition("/")[2] for offer in registry().offers("method")}
+    cases = {word for name in ALL for word in (name, name.rpartition("-")[0])}
+    assert presets - cases == set()

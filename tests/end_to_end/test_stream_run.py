@@ -107,6 +107,7 @@ def test_two_processes_make_as_many_steps_on_samples_of_their_own(project, capsy
     said = capsys.readouterr().out
     assert "saved by 2 processes of 2 workers, going on by 1 of 1" in said
     assert "begins a new pass" in said
+    assert "same samples" not in said
 
 
 def test_a_truncated_shard_and_a_broken_file_are_listed(project, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import torch
@@ -68,6 +69,20 @@ class Overflowing(Net):
 
     def breaks(self, z):
         return Spike.apply(z) if self.steps > self.after else z
+
+
+class Slow(Net):
+    """Takes a second for each training step."""
+
+    def breaks(self, z):
+        time.sleep(1.0 if self.training else 0.0)
+        return z
+
+
+@contrapose.encoder("slow-net")
+def slow_net() -> nn.Module:
+    """A second a step."""
+    return Slow()
 
 
 @contrapose.encoder("hungry-net")

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from tests.end_to_end.waves import write_project
-from tests.faults.helpers import kept, outcome, start, train
+from tests.faults.helpers import COMMAND, kept, outcome, start, train, waves_alone
 
 from contrapose.data.patience import TOGETHER
 from contrapose.engine.run import train as pretrain
@@ -101,3 +103,21 @@ def test_a_signal_to_all_processes_of_a_run_lets_it_save(tmp_path: Path, signum:
     assert kept(run)[-1] == step < 120
     assert train("--resume", run) == 0
     assert outcome(run) == outcome(tmp_path / "whole")
+
+
+def test_a_signal_to_a_launcher_lets_several_processes_save(tmp_path: Path) -> None:
+    """The launcher kills them half a minute later, so that they can't wait for some tenth step."""
+    config = waves_alone(tmp_path / "project", "slow-net", train=", steps: 500, loggers: []")
+    run = tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *COMMAND[1:]]
+    process = subprocess.Popen(
+        [*launch, str(config), "--out", str(run)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    metrics = run / "metrics.csv"
+    while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 1):
+        time.sleep(0.05)
+    process.terminate()
+    said = process.communicate(timeout=60)[0]
+    step = int(said.split("stopped after step ")[1].split()[0])
+    assert kept(run) == [step], said
+    assert step < 30

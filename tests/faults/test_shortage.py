@@ -39,6 +39,8 @@ def test_out_of_memory_with_batchnorm_does_not_promise_the_same_gradient(tmp_pat
     error = the_error(capsys.readouterr().err)
     assert "start anew with train.chunk_size=4 (GradCache) and a network without BatchNorm" in error
     assert "train.batch_size below 8" in error
+    assert train(config, "--out", tmp_path / "synced", "--set", "train.sync_batchnorm=true") == 1
+    assert "or train.sync_batchnorm=false and train.chunk_batchnorm=true" in the_error(capsys.readouterr().err)
 
 
 def test_out_of_memory_with_one_sample_at_a_time(tmp_path: Path, capsys) -> None:

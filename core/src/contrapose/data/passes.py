@@ -7,6 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from contrapose.data.collate import Item, MakeViews
@@ -140,6 +141,11 @@ class StreamDataset(IterableDataset[Made | ContraposeError]):
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, *key))))
+
+
+def own_ids(samples: Tensor) -> Tensor:
+    """The ids (n,) int64 of samples as their reader has them, without the number of a pass."""
+    return samples & ((1 << LAP) - 1)
 
 
 def is_damage(raw: Raw) -> bool:

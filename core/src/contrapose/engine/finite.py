@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from contrapose.branches.heads import local
 from contrapose.errors import ContraposeError
-from contrapose.methods.gather import total
+from contrapose.methods.gather import total, world_size
 
 from .loggers import Row
 
@@ -43,4 +43,6 @@ def require_finite_weights(method: nn.Module, step: int, samples: Tensor) -> Non
 
 def _listed(samples: Tensor) -> str:
     ids = samples.tolist()
-    return ", ".join(map(str, ids[:16])) + (f", … ({len(ids)} in all)" if len(ids) > 16 else "")
+    said = ", ".join(map(str, ids[:16])) + (f", … ({len(ids)} in all)" if len(ids) > 16 else "")
+    # A loss compares the samples of all processes, and any of these may be the cause.
+    return f"{said} of this process and those of {world_size() - 1} others" if world_size() > 1 else said

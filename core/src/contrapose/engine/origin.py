@@ -25,11 +25,15 @@ def origin(accelerator: Accelerator, train: TrainConfig) -> dict[str, Any]:
     }
 
 
-def changes(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One line for each thing by which ``now`` isn't where a checkpoint was made; none where ``saved`` doesn't say."""
+def changes(saved: Mapping[str, Any], now: Mapping[str, Any], stream: bool = False) -> list[str]:
+    """One line for each thing by which ``now`` isn't where a checkpoint was made; none where ``saved`` doesn't say.
+
+    Of a ``stream`` other processes see other samples, which its loader tells.
+    """
     old, new = _said(saved), _said(now)
+    effects = {key: text for key, text in _EFFECTS.items() if not (stream and key == "processes")}
     return [
-        f"saved {old[key]}, going on {new[key]}: {_EFFECTS.get(key, 'the bits may differ')}"
+        f"saved {old[key]}, going on {new[key]}: {effects.get(key, 'the bits may differ')}"
         for key in new
         if key in old and old[key] != new[key]
     ]

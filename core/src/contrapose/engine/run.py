@@ -223,7 +223,8 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
             )
             _require_own(last, parts, method)
             console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
-            for change in changes(last.state, origin(accelerator, config.run.train)):
+            here = origin(accelerator, config.run.train)
+            for change in changes(last.state, here, stream=isinstance(loader, StreamLoader)):
                 console.print(change, highlight=False, soft_wrap=True)
             if isinstance(loader, StreamLoader) and (notice := loader.restore(last.state["stream"])):
                 console.print(notice, highlight=False, soft_wrap=True)

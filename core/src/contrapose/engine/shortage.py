@@ -57,9 +57,10 @@ def _less(method: Method, train: TrainConfig, folder: Path, processes: int) -> s
     try:
         require_exact(method.train(), train.chunk_batchnorm)
     except ConfigError:
+        apart = "train.sync_batchnorm=false and " if train.sync_batchnorm else ""
         return (
             f"{said}start anew with train.chunk_size={now // 2} (GradCache) and a network without BatchNorm, or "
-            f"train.chunk_batchnorm=true, or train.batch_size below {train.batch_size:,}"
+            f"{apart}train.chunk_batchnorm=true, or train.batch_size below {train.batch_size:,}"
         )
     again = f"contrapose train --resume {folder}{registry().options} --set train.chunk_size={now // 2}"
     return (

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from contrapose.data.patience import Patience
 from contrapose.errors import ContraposeError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class Interrupted(ContraposeError):
@@ -33,3 +41,23 @@ class StopRequest(Patience):
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
+
+
+class Agreement:
+    """By which signal all processes stop after this step, None to go on: they learn of one at different steps.
+
+    They hear of it a step later, so that none waits for the answer of the step that it has just begun.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.asked: Tensor | None = None
+
+    def __call__(self, stop: StopRequest) -> int | None:
+        """To be called by all processes once a step."""
+        if self.accelerator.num_processes == 1:
+            return stop.signum
+        before = self.asked
+        mine = torch.tensor(float(stop.signum is not None), device=self.accelerator.device)
+        self.asked = self.accelerator.reduce(mine, "sum")
+        return (stop.signum or signal.SIGTERM) if before is not None and before.item() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
 from contrapose.branches.syncnorm import synchronise
+from contrapose.data.passes import own_ids
 from contrapose.errors import warn
 from contrapose.methods.gather import average, share
 from contrapose.plugins import registry
@@ -36,7 +36,7 @@ from .randomness import reproducible, reseed
 from .schedule import lr_factor
 from .shard import clip, gathered, shard, wanted, whole_parameters
 from .skipped import Skipped
-from .stop import Interrupted, StopRequest
+from .stop import Agreement, Interrupted, StopRequest
 
 if TYPE_CHECKING:
     from contrapose.config.schema import TrainConfig
@@ -174,7 +174,7 @@ def fit(
 
     def save(batch: Batch) -> None:
         metrics.sync()
-        require_finite_weights(method, step, batch.sample)
+        require_finite_weights(method, step, own_ids(batch.sample))
         stream = {} if feed.state is None else {"stream": gather_object([feed.state()])}
         parts = {
             "model": gathered(method.state_dict(), main),
@@ -187,6 +187,7 @@ def fit(
     told = quiet
     try:
         with StopRequest() as stop, reproducible(train.deterministic, train.threads):
+            agreed = Agreement(accelerator)
             while step < steps:
                 epoch, done = divmod(step, per_epoch)
                 if done == 0 and method.needs_epoch:
@@ -205,9 +206,9 @@ def fit(
                     reseed(train.seed, "step", step, rank)
                     out = train_step(model, method, optimizer, batch, accelerator, train)
                     step += 1
-                    metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, batch.sample)
+                    metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, own_ids(batch.sample))
                     skipped.add(batch.skipped)
-                    signum = _agreed(stop, step, accelerator)
+                    signum = agreed(stop)
                     if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
                         save(batch)
                     if signum and step < steps:
@@ -231,17 +232,6 @@ def batch_line(train: TrainConfig, processes: int) -> str:
     chunk = f", {train.chunk_size:,} at a time through the encoders" if train.chunk_size else ""
     split = ", which split the weights" if wanted(train) else ""
     return f"batches of {train.batch_size:,} samples{each}{split}{chunk}"
-
-
-def _agreed(stop: StopRequest, step: int, accelerator: Accelerator) -> int | None:
-    """The signal to stop by now. Several processes learn of one at different steps, so they agree on it every ten."""
-    if accelerator.num_processes == 1:
-        return stop.signum
-    if step % 10:
-        return None
-    if stop.signum is not None:
-        accelerator.set_trigger()
-    return (stop.signum or signal.SIGTERM) if accelerator.check_trigger() else None
 
 
 def _tell(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from contrapose.branches.syncnorm import SyncNorm
 from contrapose.engine.gradcache import backward_in_chunks
@@ -98,17 +99,21 @@ def _steps(
 ) -> tuple[list[_Step], dict[str, Tensor]]:
     """What each step of this rank gave, averaged over ranks, and the method's state after them."""
     made = []
+    model: torch.nn.Module = method
     if split:
         shard(method, "cpu", block=1)
+    elif chunk_size is None and world_size() > 1 and not any(isinstance(m, SyncNorm) for m in method.modules()):
+        model = DistributedDataParallel(method, broadcast_buffers=False)  # as the engine does
     for batch in batches:
         method.zero_grad(set_to_none=True)
         if chunk_size is None:
-            out = method.loss(batch)
+            out = model(batch)
             out.loss.backward()
         else:
             out = backward_in_chunks(method, batch, chunk_size)
         trained = {n: p for n, p in method.named_parameters() if p.requires_grad}
-        average(whole_parameters(method))
+        if model is method:
+            average(whole_parameters(method))
         grads = gathered(
             {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in trained.items()}, True
         )
