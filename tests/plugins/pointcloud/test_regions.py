@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contrapose import ConfigError, build
+from contrapose import ConfigError, Sample, build
 from contrapose_pointcloud.regions import cuboid_crop, cuboid_drop, occlude
 from contrapose_pointcloud.shape import elastic, fps
-from contrapose_pointcloud.views import rotate
+from contrapose_pointcloud.views import direction, rotate
 
 Points = NDArray[np.float32]
 DEGENERATE = {
@@ -106,33 +106,31 @@ def test_a_drop_takes_a_cuboid_out(cloud: Points) -> None:
         assert not ((made[:, :3] >= low) & (made[:, :3] <= high)).all(axis=1).any()
 
 
+@pytest.mark.parametrize("distance", [2.0, 3.0, 10.0])
 @pytest.mark.parametrize("count", [500, 2048, 8000])
-def test_the_far_side_of_a_sphere_is_never_seen(count: int) -> None:
+def test_the_far_side_of_a_sphere_is_never_seen(count: int, distance: float) -> None:
     ball = sphere(count)
-    for rng in rngs(20):
-        made = occlude(numbered(ball * [5.0] + [100.0, 0, -3]), rng)
-        np.testing.assert_array_equal(made[:, :3], (ball * 5 + [100, 0, -3]).astype(np.float32)[made[:, 3].astype(int)])
-        seen = ball[made[:, 3].astype(int)]
-        ahead = seen.mean(axis=0)
-        ahead /= np.linalg.norm(ahead)
-        assert (seen @ ahead > 0.1).all()  # the cap that is seen from 3 radii ends at 1/3
-        assert (
-            (ball @ ahead > 0.75) <= np.isin(np.arange(count), made[:, 3])
-        ).mean() > 0.999  # what faces the view point stays
+    moved = (ball * 5 + [100, 0, -3]).astype(np.float32)
+    for seed in range(20):
+        made = occlude(numbered(moved), np.random.default_rng(seed), distance=distance)
+        np.testing.assert_array_equal(made[:, :3], moved[made[:, 3].astype(int)])
+        height = ball @ direction(np.random.default_rng(seed))  # what the view draws first: where it is seen from
+        seen = np.isin(np.arange(count), made[:, 3])
+        assert height[seen].min() > -0.1  # less than 6 degrees beyond the equator
+        assert seen[height > 0.85].all()  # what faces the view point stays
 
 
 def test_of_two_sheets_the_nearer_is_seen() -> None:
-    """Seen from above its plane by less than the rim, a sheet hides the one below it."""
-    near = np.random.default_rng(0).uniform(-1, 1, (1500, 3)) * [1, 0, 1]
-    both = np.concatenate([near + [0, 0.5, 0], near - [0, 0.5, 0]])
-    steep = 0
-    for rng in rngs(60):
-        kept = occlude(numbered(both), rng)[:, 3]
-        above, below = (kept < 1500).sum(), (kept >= 1500).sum()
-        if max(above, below) > 1400:  # looked at from the front: the other sheet shows at its rim alone
-            steep += 1
-            assert min(above, below) < 500
-    assert steep > 10
+    """One above the other, seen from above or below but for some 15 degrees: the farther shows at its rim alone."""
+    sheet = np.random.default_rng(0).uniform(-1, 1, (1500, 3)) * [1, 0, 1]
+    both = np.concatenate([sheet, sheet + np.array([0, 1, 0])])
+    seeds = [seed for seed in range(400) if abs(direction(np.random.default_rng(seed))[1]) > 0.965]
+    assert len(seeds) > 5
+    for seed in seeds:
+        upper = occlude(numbered(both), np.random.default_rng(seed))[:, 3] >= 1500
+        nearer = upper if direction(np.random.default_rng(seed))[1] > 0 else ~upper
+        assert nearer.sum() > 1490
+        assert (~nearer).sum() < 450
 
 
 def test_elastic_moves_neighbours_alike(cloud: Points) -> None:
@@ -146,7 +144,7 @@ def test_elastic_moves_neighbours_alike(cloud: Points) -> None:
         assert apart[near].max() < 0.25 * np.median(apart[far])
         moves.append(move)
     assert 0.08 * 0.2 < np.std(moves) < 0.1136 * 0.2
-    assert np.abs(np.mean(moves)) < 1e-3
+    assert np.abs(np.mean(moves)) < 4e-3
     assert (elastic(ball, np.random.default_rng(0), magnitude=0) == ball).all()
 
 
@@ -201,8 +199,6 @@ def test_a_turn_about_any_axis_keeps_distances(cloud: Points) -> None:
 
 @pytest.mark.parametrize("view", ["cuboid-crop", "cuboid-drop", "occlude"])
 def test_points_asks_for_a_number_of_those_that_stay(view: str, cloud: Points) -> None:
-    from contrapose import Sample
-
     (made,) = build("view", {"use": f"pointcloud/{view}", "points": 64})(
         Sample(0, {"pointcloud": cloud}), np.random.default_rng(0)
     )

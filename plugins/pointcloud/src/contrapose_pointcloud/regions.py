@@ -17,7 +17,7 @@ from contrapose_pointcloud.arguments import Count, Part, Points, Share
 from contrapose_pointcloud.views import direction, resample
 
 TRIES = 100
-Outside = Annotated[float, Field(ge=1.5)]
+Outside = Annotated[float, Field(ge=2)]
 
 
 @view("pointcloud")
@@ -69,9 +69,9 @@ def cuboid_drop(cloud: Points, rng: np.random.Generator, share: Share = 0.2, poi
 def occlude(cloud: Points, rng: np.random.Generator, distance: Outside = 3.0, points: Count | None = None) -> Points:
     """Keep what is seen from a random point outside, as in one depth image: a z-buffer of the points.
 
-    The picture has about N / 2 pixels. A point is hidden where another, in its pixel or in one beside it, is nearer to the view
-    point by more than three pixels' width. So surfaces seen at less than some 20 degrees go too, gaps between points aren't
-    looked through, and of fewer than some 50 points hardly any is hidden.
+    The picture has about N / 10 pixels, coarse enough that the points of a surface fill them. A point is hidden where another, in
+    its pixel or in one beside it, is nearer to the view point by more than three pixels' width. So surfaces that are seen at less
+    than some 10 degrees go too, and of fewer than some 100 points hardly any is hidden.
 
     Args:
         distance: of the view point from the cloud's mean, in radii: the distance from there to the farthest point. Its direction is
@@ -85,7 +85,7 @@ def occlude(cloud: Points, rng: np.random.Generator, distance: Outside = 3.0, po
     across /= np.linalg.norm(across)
     x, y, towards = (xyz @ np.stack([across, np.cross(ahead, across), ahead], axis=1)).T
     depth = np.linalg.norm(xyz - distance * ahead, axis=1)
-    side = max(1, int(np.sqrt(len(xyz) / 2)))
+    side = max(1, int(np.sqrt(len(xyz) / 10)))
     wide = np.sqrt(distance**2 - 1)  # the ball's outline is at x / (distance - towards) = 1 / wide
     seen_at = np.stack([x, y]) / (distance - towards) * wide
     row, column = ((seen_at + 1) / 2 * side).astype(int).clip(0, side - 1)
