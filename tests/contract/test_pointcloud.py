@@ -25,7 +25,7 @@ ALIKE = [{"cloud": cloud(64, seed)} for seed in range(4)]
 SMALL = {"use": "pointcloud/eval", "points": 64}
 RECIPES: dict[str, dict[str, Any]] = {
     f"pointcloud/{name}": {"points": 48}
-    for name in ("crosspoint", "resample", "fps", "cuboid-crop", "cuboid-drop", "occlude")
+    for name in ("crosspoint", "resample", "fps", "cuboid-crop", "cuboid-drop", "occlude", "depthcontrast")
 }
 PAIRS: dict[str, dict[str, Any]] = {
     f"pointcloud/{name}": {"points": 48, "pairs": 8} for name in ("partial", "pointcontrast")
@@ -106,3 +106,7 @@ class TestCrossPoint(MethodContract):
 
 class TestPointContrast(MethodContract):
     spec = "pointcloud/pointcontrast"
+
+
+class TestDepthContrast(MethodContract):
+    spec = "pointcloud/depthcontrast"

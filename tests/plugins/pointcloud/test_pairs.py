@@ -106,7 +106,7 @@ def test_the_loss_is_point_info_nce() -> None:
     encoder, head = made.encoders["pointcloud"], next(m for m in made.modules() if type(m).__name__ == "Leading")
     linear = next(m for m in head.modules() if isinstance(m, nn.Linear))
     both = encoder(torch.cat([a, b]))["dense"][:, :6]
-    q, k = F.normalize(linear(both), dim=-1).flatten(1, 1).chunk(2)
+    q, k = F.normalize(linear(both), dim=-1).chunk(2)
     q, k = q.flatten(0, 1), k.flatten(0, 1)
     expected = F.cross_entropy(q @ k.T / 0.07, torch.arange(len(q)))
     torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)

@@ -35,7 +35,7 @@ def register_modalities() -> list[Spec]:
 
 @hookimpl
 def register_view_generators() -> list[Spec]:
-    """CrossPoint's and PointContrast's recipes, steps, and the evaluation view."""
+    """CrossPoint's, DepthContrast's and PointContrast's recipes, steps, and the evaluation view."""
     return [
         _views("crosspoint", "crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
         _views("eval", "evaluation", "evenly chosen points in the unit sphere, the same each time"),
@@ -50,6 +50,9 @@ def register_view_generators() -> list[Spec]:
         _views("elastic", "shape:elastic", "a smooth random displacement", "Choy et al., MinkowskiNet, CVPR 2019"),
         _views("cuboid-crop", "regions:cuboid_crop", "the points in a random cuboid", _DEPTHCONTRAST),
         _views("cuboid-drop", "regions:cuboid_drop", "the points outside a random cuboid", _DEPTHCONTRAST),
+        _views(
+            "depthcontrast", "regions:depthcontrast", "DepthContrast's augmentations, all six steps", _DEPTHCONTRAST
+        ),
         _views("occlude", "regions:occlude", "the points that a random view point sees"),
         _views("partial", "pairs:partial", "two overlapping parts, which begin with the same points", _POINTCONTRAST),
         _views("pointcontrast", "pairs:pointcontrast", "two overlapping parts, each turned on its own", _POINTCONTRAST),
@@ -95,5 +98,11 @@ def register_methods() -> list[Spec]:
             "contrapose_pointcloud:methods/pointcontrast.yaml",
             "points of two partial views agree, pair by pair",
             paper=_POINTCONTRAST,
+        ),
+        Spec(
+            "depthcontrast",
+            "contrapose_pointcloud:methods/depthcontrast.yaml",
+            "MoCo within and across two formats, an encoder for each",
+            paper=_DEPTHCONTRAST,
         ),
     ]

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from contrapose import view
 from contrapose_pointcloud.arguments import Count, Part, Points, Share
-from contrapose_pointcloud.views import direction, resample
+from contrapose_pointcloud.views import direction, resample, rotate, scale, with_xyz
 
 TRIES = 100
 Outside = Annotated[float, Field(ge=2)]
@@ -93,6 +93,19 @@ def occlude(cloud: Points, rng: np.random.Generator, distance: Outside = 3.0, po
     np.minimum.at(nearest, (row + 1, column + 1), depth)
     around = np.lib.stride_tricks.sliding_window_view(nearest, (3, 3)).min(axis=(2, 3))
     return _kept(cloud, depth <= around[row, column] + 3 * 2 / side, rng, points)
+
+
+@view("pointcloud")
+def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
+    """DepthContrast's view (Zhang et al., 2021): crop, drop, resample, mirror, turn, scale.
+
+    Constants are those of ``configs/point_vox_template.yaml``: sides U(0.5, 1), aspect 0.75, drop 0.2, mirrored left to right and
+    front to back with probability 1/2 each, turned about one of the three axes by U(0, 2π), scaled by U(0.8, 1.2). The authors take
+    5, 10, 15 or 20 thousand points, which a batch can't; here it is ``points`` of them, float32 (points, 3 + C).
+    """
+    cloud = resample(cuboid_drop(cuboid_crop(cloud, rng), rng), rng, points=points)
+    cloud = with_xyz(cloud, cloud[:, :3] * [rng.choice([-1, 1]), 1, rng.choice([-1, 1])])  # y is up
+    return scale(rotate(cloud, rng, axis=("x", "y", "z")[rng.integers(3)]), rng, low=0.8, high=1.2)
 
 
 def _inside(xyz: NDArray[np.floating], centre: NDArray[np.floating], half: NDArray[np.floating]) -> NDArray[np.bool_]:
