@@ -94,4 +94,3 @@ def test_the_loss_is_the_authors() -> None:
     for name, parameter in made.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(grads[name], parameter.grad, rtol=1e-7, atol=1e-10)
-

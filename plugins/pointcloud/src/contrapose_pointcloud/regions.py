@@ -109,7 +109,8 @@ def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024)
 
 
 def _inside(xyz: NDArray[np.floating], centre: NDArray[np.floating], half: NDArray[np.floating]) -> NDArray[np.bool_]:
-    return (np.abs(xyz - centre) <= half).all(axis=1)
+    inside: NDArray[np.bool_] = (np.abs(xyz - centre) <= half).all(axis=1)
+    return inside
 
 
 def _kept(cloud: Points, kept: NDArray[np.bool_], rng: np.random.Generator, points: int | None) -> Points:

@@ -18,7 +18,7 @@ from contrapose_pointcloud.arguments import Count, NotNegative, Points
 from contrapose_pointcloud.views import with_xyz
 
 BLUR = np.array([1, 2, 3, 2, 1]) / 9  # two means of three, one after the other
-Grain = Annotated[float, Field(ge=0.01, le=1)]  # a grid of 1 / grain cells a side must fit into memory
+Grain = Annotated[float, Field(ge=0.02, le=1)]  # a grid of 1 / grain cells a side must fit into memory
 
 
 @view("pointcloud")
@@ -48,7 +48,8 @@ def elastic(cloud: Points, rng: np.random.Generator, grain: Grain = 0.1, magnitu
 def fps(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
     """Farthest point sampling (Qi et al., 2017, PointNet++): ``points`` points that cover the cloud evenly, in the order of choice.
 
-    The first is random, each next the farthest from those chosen. Where there are fewer, all of them and random repeats.
+    The first is random, each next the farthest from those chosen. Where there are fewer, all of them and random repeats. It takes
+    time N x ``points``: `views.resample` before it makes a large cloud small.
     """
     xyz = cloud[:, :3].astype(np.float32)
     chosen = np.empty(min(points, len(xyz)), int)
