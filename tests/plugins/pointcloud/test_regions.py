@@ -107,8 +107,8 @@ def test_a_drop_takes_a_cuboid_out(cloud: Points) -> None:
 
 
 @pytest.mark.parametrize("distance", [2.0, 3.0, 10.0])
-@pytest.mark.parametrize("count", [500, 2048, 8000])
-def test_the_far_side_of_a_sphere_is_never_seen(count: int, distance: float) -> None:
+@pytest.mark.parametrize(("count", "lowest"), [(500, -0.3), (2048, 0.0), (8000, 0.0)])
+def test_the_far_side_of_a_sphere_is_never_seen(count: int, lowest: float, distance: float) -> None:
     ball = sphere(count)
     moved = (ball * 5 + [100, 0, -3]).astype(np.float32)
     for seed in range(20):
@@ -116,7 +116,7 @@ def test_the_far_side_of_a_sphere_is_never_seen(count: int, distance: float) -> 
         np.testing.assert_array_equal(made[:, :3], moved[made[:, 3].astype(int)])
         height = ball @ direction(np.random.default_rng(seed))  # what the view draws first: where it is seen from
         seen = np.isin(np.arange(count), made[:, 3])
-        assert height[seen].min() > -0.1  # less than 6 degrees beyond the equator
+        assert height[seen].min() > lowest  # of few points, a little beyond the rim
         assert seen[height > 0.85].all()  # what faces the view point stays
 
 

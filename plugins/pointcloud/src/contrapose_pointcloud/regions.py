@@ -71,7 +71,7 @@ def occlude(cloud: Points, rng: np.random.Generator, distance: Outside = 3.0, po
 
     The picture has about N / 10 pixels, coarse enough that the points of a surface fill them. A point is hidden where another, in
     its pixel or in one beside it, is nearer to the view point by more than three pixels' width. So surfaces that are seen at less
-    than some 10 degrees go too, and of fewer than some 100 points hardly any is hidden.
+    than some 10 degrees go too, and of fewer than some 500 points those just beyond the outline stay.
 
     Args:
         distance: of the view point from the cloud's mean, in radii: the distance from there to the farthest point. Its direction is
@@ -109,8 +109,7 @@ def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024)
 
 
 def _inside(xyz: NDArray[np.floating], centre: NDArray[np.floating], half: NDArray[np.floating]) -> NDArray[np.bool_]:
-    inside: NDArray[np.bool_] = (np.abs(xyz - centre) <= half).all(axis=1)
-    return inside
+    return np.asarray((np.abs(xyz - centre) <= half).all(axis=1))
 
 
 def _kept(cloud: Points, kept: NDArray[np.bool_], rng: np.random.Generator, points: int | None) -> Points:
