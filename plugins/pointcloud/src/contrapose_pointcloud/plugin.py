@@ -11,8 +11,7 @@ _POINTCONTRAST = "Xie et al., PointContrast, ECCV 2020, arXiv:2007.10985"
 _DEPTHCONTRAST = "Zhang et al., DepthContrast, ICCV 2021, arXiv:2101.02691"
 
 
-def _views(name: str, attr: str, summary: str, paper: str | None = None) -> Spec:
-    target = attr if ":" in attr else f"views:{attr}"
+def _views(name: str, target: str, summary: str, paper: str | None = None) -> Spec:
     return Spec(name, f"contrapose_pointcloud.{target}", summary, modality="pointcloud", paper=paper)
 
 
@@ -37,15 +36,17 @@ def register_modalities() -> list[Spec]:
 def register_view_generators() -> list[Spec]:
     """CrossPoint's, DepthContrast's and PointContrast's recipes, steps, and the evaluation view."""
     return [
-        _views("crosspoint", "crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
-        _views("eval", "evaluation", "evenly chosen points in the unit sphere, the same each time"),
-        _views("unit-sphere", "unit_sphere", "centred, the farthest point at distance 1"),
-        _views("scale", "scale", "one random factor"),
-        _views("rotate", "rotate", "a random turn about one axis, or about any"),
-        _views("translate", "translate", "a random shift, as a share of the extent"),
-        _views("jitter", "jitter", "clipped Gaussian noise on every point"),
-        _views("dropout", "dropout", "a random share of points replaced by the first", "Qi et al., PointNet++, 2017"),
-        _views("resample", "resample", "a random subset, or repeats, to a given number of points"),
+        _views("crosspoint", "views:crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
+        _views("eval", "views:evaluation", "evenly chosen points in the unit sphere, the same each time"),
+        _views("unit-sphere", "views:unit_sphere", "centred, the farthest point at distance 1"),
+        _views("scale", "views:scale", "one random factor"),
+        _views("rotate", "views:rotate", "a random turn about one axis, or about any"),
+        _views("translate", "views:translate", "a random shift, as a share of the extent"),
+        _views("jitter", "views:jitter", "clipped Gaussian noise on every point"),
+        _views(
+            "dropout", "views:dropout", "a random share of points replaced by the first", "Qi et al., PointNet++, 2017"
+        ),
+        _views("resample", "views:resample", "a random subset, or repeats, to a given number of points"),
         _views("fps", "shape:fps", "points far from one another, to a given number", "Qi et al., PointNet++, 2017"),
         _views("elastic", "shape:elastic", "a smooth random displacement", "Choy et al., MinkowskiNet, CVPR 2019"),
         _views("cuboid-crop", "regions:cuboid_crop", "the points in a random cuboid", _DEPTHCONTRAST),
