@@ -100,8 +100,9 @@ def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024)
     """DepthContrast's view (Zhang et al., 2021): crop, drop, resample, mirror, turn, scale.
 
     Constants are those of ``configs/point_vox_template.yaml``: sides U(0.5, 1), aspect 0.75, drop 0.2, mirrored left to right and
-    front to back with probability 1/2 each, turned about one of the three axes by U(0, 2π), scaled by U(0.8, 1.2). The authors take
-    5, 10, 15 or 20 thousand points, which a batch can't; here it is ``points`` of them, float32 (points, 3 + C).
+    front to back with probability 1/2 each, turned about one of the three axes by U(0, 2π), scaled by U(0.8, 1.2). The axes are
+    equally likely, where their code takes x, y, z at 0.33, 0.44, 0.23. They take 5, 10, 15 or 20 thousand points of each cloud,
+    which don't make a batch here: it is ``points`` of them, float32 (points, 3 + C).
     """
     cloud = resample(cuboid_drop(cuboid_crop(cloud, rng), rng), rng, points=points)
     cloud = with_xyz(cloud, cloud[:, :3] * [rng.choice([-1, 1]), 1, rng.choice([-1, 1])])  # y is up
