@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from contrapose.testing import EncoderContract, MethodContract, ModalityContract, ViewContract
+from contrapose.testing import EncoderContract, HeadContract, MethodContract, ModalityContract, ViewContract
 
 OFF = b"OFF\n4 2 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n"
 
@@ -23,9 +23,15 @@ def cloud(points: int, seed: int) -> bytes:
 UNLIKE = [{"cloud": cloud(200, 0)}, {"cloud": cloud(64, 1)}, {"cloud": OFF}, {"cloud": cloud(20, 2)}]
 ALIKE = [{"cloud": cloud(64, seed)} for seed in range(4)]
 SMALL = {"use": "pointcloud/eval", "points": 64}
-RECIPES: dict[str, dict[str, Any]] = {"pointcloud/crosspoint": {"points": 64}, "pointcloud/resample": {"points": 64}}
+RECIPES: dict[str, dict[str, Any]] = {
+    f"pointcloud/{name}": {"points": 48}
+    for name in ("crosspoint", "resample", "fps", "cuboid-crop", "cuboid-drop", "occlude", "depthcontrast")
+}
+PAIRS: dict[str, dict[str, Any]] = {
+    f"pointcloud/{name}": {"points": 48, "pairs": 8} for name in ("partial", "pointcontrast")
+}
 STEPS: dict[str, dict[str, Any]] = {
-    f"pointcloud/{name}": {} for name in ("scale", "rotate", "translate", "jitter", "dropout")
+    f"pointcloud/{name}": {} for name in ("scale", "rotate", "translate", "jitter", "dropout", "elastic")
 }
 ENCODERS: dict[str, dict[str, Any]] = {
     "pointcloud/pointnet": {"width": 0.5, "emb": 32},
@@ -42,6 +48,24 @@ class TestPointCloud(ModalityContract):
 
 class TestRecipes(ViewContract):
     specs = RECIPES
+    cells = UNLIKE
+    alike = ALIKE
+
+
+class TestRepeats(ViewContract):
+    spec = "pointcloud/resample"
+    arguments = {"points": 80}
+    cells = ALIKE
+
+
+class TestAnyAxis(ViewContract):
+    spec = "pointcloud/rotate"
+    arguments = {"axis": "any"}
+    cells = ALIKE
+
+
+class TestPairs(ViewContract):
+    specs = PAIRS
     cells = UNLIKE
 
 
@@ -60,6 +84,7 @@ class TestEvaluationView(ViewContract):
     spec = "pointcloud/eval"
     arguments = {"points": 64}
     cells = UNLIKE
+    alike = ALIKE
     random = False
 
 
@@ -69,5 +94,20 @@ class TestEncoders(EncoderContract):
     view = SMALL
 
 
+class TestLeading(HeadContract):
+    spec = "pointcloud/leading"
+    arguments = {"positions": 2}
+    places = 3
+
+
 class TestCrossPoint(MethodContract):
     spec = "pointcloud/crosspoint"
+
+
+class TestPointContrast(MethodContract):
+    spec = "pointcloud/pointcontrast"
+
+
+class TestDepthContrast(MethodContract):
+    spec = "pointcloud/depthcontrast"
+    still = ("towers.encoders.toy",)  # its branches name encoders of their own

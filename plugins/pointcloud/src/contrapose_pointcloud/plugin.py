@@ -7,10 +7,12 @@ from contrapose import Spec, hookimpl
 CONTRAPOSE_API = 1
 
 _CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
+_POINTCONTRAST = "Xie et al., PointContrast, ECCV 2020, arXiv:2007.10985"
+_DEPTHCONTRAST = "Zhang et al., DepthContrast, ICCV 2021, arXiv:2101.02691"
 
 
-def _views(name: str, attr: str, summary: str, paper: str | None = None) -> Spec:
-    return Spec(name, f"contrapose_pointcloud.views:{attr}", summary, modality="pointcloud", paper=paper)
+def _views(name: str, target: str, summary: str, paper: str | None = None) -> Spec:
+    return Spec(name, f"contrapose_pointcloud.{target}", summary, modality="pointcloud", paper=paper)
 
 
 def _encoder(name: str, attr: str, summary: str, paper: str) -> Spec:
@@ -32,17 +34,29 @@ def register_modalities() -> list[Spec]:
 
 @hookimpl
 def register_view_generators() -> list[Spec]:
-    """CrossPoint's recipe, its steps, and the evaluation view."""
+    """CrossPoint's, DepthContrast's and PointContrast's recipes, steps, and the evaluation view."""
     return [
-        _views("crosspoint", "crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
-        _views("eval", "evaluation", "evenly chosen points in the unit sphere, the same each time"),
-        _views("unit-sphere", "unit_sphere", "centred, the farthest point at distance 1"),
-        _views("scale", "scale", "one random factor"),
-        _views("rotate", "rotate", "a random turn about one axis"),
-        _views("translate", "translate", "a random shift, as a share of the extent"),
-        _views("jitter", "jitter", "clipped Gaussian noise on every point"),
-        _views("dropout", "dropout", "a random share of points replaced by the first", "Qi et al., PointNet++, 2017"),
-        _views("resample", "resample", "a random subset, or repeats, to a given number of points"),
+        _views("crosspoint", "views:crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
+        _views("eval", "views:evaluation", "evenly chosen points in the unit sphere, the same each time"),
+        _views("unit-sphere", "views:unit_sphere", "centred, the farthest point at distance 1"),
+        _views("scale", "views:scale", "one random factor"),
+        _views("rotate", "views:rotate", "a random turn about one axis, or about any"),
+        _views("translate", "views:translate", "a random shift, as a share of the extent"),
+        _views("jitter", "views:jitter", "clipped Gaussian noise on every point"),
+        _views(
+            "dropout", "views:dropout", "a random share of points replaced by the first", "Qi et al., PointNet++, 2017"
+        ),
+        _views("resample", "views:resample", "a random subset, or repeats, to a given number of points"),
+        _views("fps", "shape:fps", "points far from one another, to a given number", "Qi et al., PointNet++, 2017"),
+        _views("elastic", "shape:elastic", "a smooth random displacement", "Choy et al., MinkowskiNet, CVPR 2019"),
+        _views("cuboid-crop", "regions:cuboid_crop", "the points in a random cuboid", _DEPTHCONTRAST),
+        _views("cuboid-drop", "regions:cuboid_drop", "the points outside a random cuboid", _DEPTHCONTRAST),
+        _views(
+            "depthcontrast", "regions:depthcontrast", "DepthContrast's augmentations, all six steps", _DEPTHCONTRAST
+        ),
+        _views("occlude", "regions:occlude", "the points that a random view point sees"),
+        _views("partial", "pairs:partial", "two overlapping parts, which begin with the same points", _POINTCONTRAST),
+        _views("pointcontrast", "pairs:pointcontrast", "two overlapping parts, each turned on its own", _POINTCONTRAST),
     ]
 
 
@@ -58,13 +72,38 @@ def register_encoders() -> list[Spec]:
 
 
 @hookimpl
+def register_heads() -> list[Spec]:
+    """PointContrast's."""
+    return [
+        Spec(
+            "leading",
+            "contrapose_pointcloud.heads:Leading",
+            "a linear layer on the first positions",
+            paper=_POINTCONTRAST,
+        )
+    ]
+
+
+@hookimpl
 def register_methods() -> list[Spec]:
-    """CrossPoint, which needs a second modality for its pictures."""
+    """CrossPoint, which needs a second modality for its pictures, and methods of clouds alone."""
     return [
         Spec(
             "crosspoint",
             "contrapose_pointcloud:methods/crosspoint.yaml",
             "two clouds of a thing agree, and their mean with a picture of it",
             paper=_CROSSPOINT,
-        )
+        ),
+        Spec(
+            "pointcontrast",
+            "contrapose_pointcloud:methods/pointcontrast.yaml",
+            "points of two partial views agree, pair by pair",
+            paper=_POINTCONTRAST,
+        ),
+        Spec(
+            "depthcontrast",
+            "contrapose_pointcloud:methods/depthcontrast.yaml",
+            "MoCo within and across two formats, an encoder for each",
+            paper=_DEPTHCONTRAST,
+        ),
     ]

@@ -2,76 +2,71 @@
 
 Steps and constants are those of ``datasets/data_utils.py`` and ``datasets/data.py`` in github.com/MohamedAfham/CrossPoint
 (commit c224a25). Each takes a cloud (N, 3 + C) and an rng, and returns a new float32 array; features beyond the coordinates go
-along unchanged.
+along unchanged. Given (n, N, 3 + C) with a ``torch.Generator``, each does the same to a batch (`contrapose_pointcloud.batched`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from contrapose import view
-
-Points = NDArray[np.float32]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+from contrapose_pointcloud import batched
+from contrapose_pointcloud.arguments import Axis, Count, NotNegative, Points, Positive, Share
 
 
-@view("pointcloud")
+@view("pointcloud", batched=batched.unit_sphere)
 def unit_sphere(cloud: Points, rng: np.random.Generator) -> Points:
     """Centre the points on their mean and scale the farthest to distance 1 (``PointcloudNormalize``); nothing is random."""
-    xyz = cloud[:, :3] - cloud[:, :3].mean(axis=0)
+    xyz = cloud[:, :3].astype(np.float64)  # far from the origin float32 has few digits to spare
+    xyz = xyz - xyz.mean(axis=0)
     farthest = np.linalg.norm(xyz, axis=1).max()
-    return _with_xyz(cloud, xyz / max(farthest, 1e-12))  # all points in one place stay there
+    return with_xyz(cloud, xyz / max(farthest, 1e-12))  # all points in one place stay there
 
 
-@view("pointcloud")
+@view("pointcloud", batched=batched.scale)
 def scale(cloud: Points, rng: np.random.Generator, low: Positive = 0.5, high: Positive = 2.0) -> Points:
     """Multiply all coordinates by one factor, uniform in [``low``, ``high``] (``PointcloudScale``)."""
-    return _with_xyz(cloud, cloud[:, :3] * rng.uniform(low, high))
+    return with_xyz(cloud, cloud[:, :3] * rng.uniform(low, high))
 
 
-@view("pointcloud")
-def rotate(
-    cloud: Points, rng: np.random.Generator, axis: Literal["x", "y", "z"] = "y", degrees: NotNegative = 360.0
-) -> Points:
-    """Turn about ``axis`` (y is up) by an angle uniform in [0, ``degrees``) (``PointcloudRotate``)."""
+@view("pointcloud", batched=batched.rotate)
+def rotate(cloud: Points, rng: np.random.Generator, axis: Axis = "y", degrees: NotNegative = 360.0) -> Points:
+    """Turn about ``axis`` (y is up) by an angle uniform in [0, ``degrees``) (``PointcloudRotate``).
+
+    ``any`` is an axis through the origin, uniform on the sphere and drawn for each cloud.
+    """
     angle = np.deg2rad(rng.uniform(0, degrees))
-    c, s = np.cos(angle), np.sin(angle)
-    matrix = {
-        "x": [[1, 0, 0], [0, c, -s], [0, s, c]],
-        "y": [[c, 0, s], [0, 1, 0], [-s, 0, c]],
-        "z": [[c, -s, 0], [s, c, 0], [0, 0, 1]],
-    }[axis]
-    return _with_xyz(cloud, cloud[:, :3] @ np.array(matrix).T)
+    if axis == "any":
+        x, y, z = direction(rng)
+    else:
+        x, y, z = (float(a == axis) for a in "xyz")
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues' formula
+    return with_xyz(cloud, cloud[:, :3] @ turn.T)
 
 
-@view("pointcloud")
+@view("pointcloud", batched=batched.translate)
 def translate(cloud: Points, rng: np.random.Generator, share: NotNegative = 0.5) -> Points:
     """Shift each axis by its extent times a number uniform in [-``share``, ``share``] (``PointcloudTranslate``)."""
     extent = np.ptp(cloud[:, :3], axis=0)
-    return _with_xyz(cloud, cloud[:, :3] + rng.uniform(-share, share, 3) * extent)
+    return with_xyz(cloud, cloud[:, :3] + rng.uniform(-share, share, 3) * extent)
 
 
-@view("pointcloud")
+@view("pointcloud", batched=batched.jitter)
 def jitter(cloud: Points, rng: np.random.Generator, sigma: NotNegative = 0.01, clip: NotNegative = 0.05) -> Points:
     """Add noise N(0, ``sigma``²), clipped to ±``clip``, to every coordinate (``PointcloudJitter``)."""
-    return _with_xyz(cloud, cloud[:, :3] + rng.normal(0, sigma, (len(cloud), 3)).clip(-clip, clip))
+    return with_xyz(cloud, cloud[:, :3] + rng.normal(0, sigma, (len(cloud), 3)).clip(-clip, clip))
 
 
-@view("pointcloud")
+@view("pointcloud", batched=batched.dropout)
 def dropout(cloud: Points, rng: np.random.Generator, most: Share = 0.875) -> Points:
     """Replace each point by the first, with one probability for all, uniform in [0, ``most``) (``RandomInputDropout``)."""
     dropped = rng.random(len(cloud)) <= rng.uniform(0, most)
     return np.where(dropped[:, None], cloud[0], cloud).astype(np.float32)
 
 
-@view("pointcloud")
+@view("pointcloud", batched=batched.resample)
 def resample(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
     """Take ``points`` points: a random subset, or, where there are fewer, all of them and random repeats."""
     have = len(cloud)
@@ -82,7 +77,7 @@ def resample(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> P
     return cloud[np.concatenate([np.arange(have), rng.integers(0, have, points - have)])].astype(np.float32)
 
 
-@view("pointcloud")
+@view("pointcloud", batched=True)
 def crosspoint(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
     """CrossPoint's view (Afham et al., 2022): unit sphere, scale, turn about y, shift, jitter, input dropout.
 
@@ -95,11 +90,18 @@ def crosspoint(cloud: Points, rng: np.random.Generator, points: Count = 1024) ->
     return cloud
 
 
-@view("pointcloud")
+@view("pointcloud", batched=batched.evaluation)
 def evaluation(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
     """``points`` points, evenly spaced in their order (repeated where there are fewer), in the unit sphere. Not random."""
     return unit_sphere(cloud[np.linspace(0, len(cloud) - 1, points).round().astype(int)], rng)
 
 
-def _with_xyz(cloud: Points, xyz: NDArray[np.floating]) -> Points:
+def direction(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A unit vector (3,), uniform on the sphere."""
+    drawn = rng.normal(size=3)
+    return drawn / np.linalg.norm(drawn)
+
+
+def with_xyz(cloud: Points, xyz: NDArray[np.floating]) -> Points:
+    """The cloud (N, 3 + C) at other coordinates (N, 3), with its features."""
     return np.concatenate([xyz, cloud[:, 3:]], axis=1).astype(np.float32)
