@@ -29,8 +29,11 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 ENCODERS: dict[str, dict[str, Any]] = {
     "pointcloud/pointnet": {"width": 0.5, "emb": 32},
+    "pointcloud/pointnet2": {"points": 16, "radius": 0.4, "k": 8, "width": 0.25, "emb": 32},
     "pointcloud/dgcnn": {"k": 8, "width": 0.25, "emb": 32},
+    "pointcloud/point-transformer": {"k": 8, "width": 0.25},
 }
+DENSE = {name: {**ENCODERS[name], "dense": True} for name in ("pointcloud/pointnet2", "pointcloud/point-transformer")}
 
 
 class TestPointCloud(ModalityContract):
@@ -65,6 +68,12 @@ class TestEvaluationView(ViewContract):
 
 class TestEncoders(EncoderContract):
     specs = ENCODERS
+    cells = UNLIKE
+    view = SMALL
+
+
+class TestDenseEncoders(EncoderContract):
+    specs = DENSE
     cells = UNLIKE
     view = SMALL
 

@@ -16,12 +16,16 @@ from contrapose.types import Encoder
 from contrapose_pointcloud.edgeconv import EdgeConv
 from contrapose_pointcloud.encoders import DGCNN
 from contrapose_pointcloud.ops import knn, smallest
+from contrapose_pointcloud.pointnet2 import PointNet2, SetAbstraction
+from contrapose_pointcloud.transformer import PointTransformer, VectorAttention
 
 SMALL: list[dict[str, Any]] = [
     {"use": "pointcloud/pointnet", "width": 0.25, "emb": 32},
     {"use": "pointcloud/dgcnn", "k": 5, "width": 0.25, "emb": 32},
+    {"use": "pointcloud/pointnet2", "points": 32, "radius": 0.3, "k": 8, "width": 0.25, "emb": 32, "dense": True},
+    {"use": "pointcloud/point-transformer", "k": 8, "width": 0.25, "dense": True},
 ]
-IDS = ["pointnet", "dgcnn"]
+IDS = ["pointnet", "dgcnn", "pointnet2", "point-transformer"]
 
 
 @pytest.mark.parametrize("size", [7, 64, 96, 256, 1024])
@@ -115,6 +119,77 @@ def test_dgcnn_has_the_papers_layers() -> None:
     )
 
 
+def test_pointnet2_has_the_papers_layers() -> None:
+    encoder = PointNet2(dense=True)
+    widths = [
+        [(layer.linear.in_features, layer.linear.out_features) for layer in layers]
+        for layers in (encoder.first.layers, encoder.second.layers, encoder.last, *encoder.up)
+    ]
+    assert widths == [
+        [(3, 64), (64, 64), (64, 128)],
+        [(131, 128), (128, 128), (128, 256)],
+        [(259, 256), (256, 512), (512, 1024)],
+        [(1280, 256), (256, 256)],
+        [(384, 256), (256, 128)],
+        [(131, 128), (128, 128), (128, 128)],
+    ]
+    assert [(level.radius, level.k) for level in (encoder.first, encoder.second)] == [(0.2, 32), (0.4, 64)]
+    assert encoder.dims == {"pooled": 1024, "dense": 128}
+    assert PointNet2().dims == {"pooled": 1024}
+
+
+def test_set_abstraction_equals_the_naive_formula() -> None:
+    """Ball by ball, in float64, with fewer points in most balls than k."""
+    torch.manual_seed(0)
+    layer = SetAbstraction((3 + 4, 8, 16), radius=0.3, k=64).double().eval()
+    places, features = torch.rand(2, 64, 3, dtype=torch.float64), torch.randn(2, 64, 4, dtype=torch.float64)
+    made = layer(places, features, places[:, :5])
+    for row in range(2):
+        for i, centre in enumerate(places[row, :5]):
+            within = (places[row] - centre).norm(dim=1) <= 0.3
+            inputs = torch.cat([places[row] - centre, features[row]], dim=1)[within]
+            torch.testing.assert_close(made[row, i], layer.layers(inputs).amax(dim=0))
+
+
+def test_pointnet2_has_a_translation_only_in_its_last_level() -> None:
+    """Balls are relative to their centres."""
+    torch.manual_seed(0)
+    layer = SetAbstraction((3, 8), radius=0.3, k=8).double().eval()
+    x = torch.rand(1, 64, 3, dtype=torch.float64)
+    torch.testing.assert_close(layer(x + 5, x[..., 3:], x + 5), layer(x, x[..., 3:], x))
+
+
+def test_point_transformer_has_the_papers_stages() -> None:
+    encoder = PointTransformer(dense=True)
+    assert [block.norm.num_features for block in encoder.blocks] == [32, 64, 128, 256, 512]
+    assert [block.norm.num_features for block in encoder.up_blocks] == [32, 64, 128, 256]
+    assert encoder.dims == {"pooled": 512, "dense": 32}
+    assert PointTransformer().dims == {"pooled": 512}
+
+
+def test_vector_attention_equals_the_papers_equation() -> None:
+    """Equation 3, point by point and neighbour by neighbour, values and gradients in float64."""
+    torch.manual_seed(0)
+    layer = VectorAttention(6).double()
+    places = torch.rand(2, 9, 3, dtype=torch.float64)
+    x = torch.randn(2, 9, 6, dtype=torch.float64, requires_grad=True)
+    near = torch.stack([torch.stack([torch.randperm(9)[:4] for _ in range(9)]) for _ in range(2)])
+    expected = []
+    for row in range(2):
+        for i in range(9):
+            logits, values = [], []
+            for j in near[row, i]:
+                delta = layer.position(places[row, i] - places[row, j])
+                logits.append(layer.weigh(layer.query(x[row, i]) - layer.key(x[row, j]) + delta))
+                values.append(layer.value(x[row, j]) + delta)
+            expected.append((torch.stack(logits).softmax(dim=0) * torch.stack(values)).sum(dim=0))
+    naive, made = torch.stack(expected).view(2, 9, 6), layer(places, near, x)
+    torch.testing.assert_close(made, naive)
+    weights, leaves = torch.randn_like(made), [x, *layer.parameters()]
+    for a, b in zip(*(torch.autograd.grad((y * weights).sum(), leaves) for y in (made, naive)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("node", SMALL, ids=IDS)
 def test_taps_have_the_declared_dims_also_for_no_rows_and_one(node: dict[str, Any]) -> None:
     encoder = pickle.loads(pickle.dumps(build("encoder", node))).eval()
@@ -125,11 +200,14 @@ def test_taps_have_the_declared_dims_also_for_no_rows_and_one(node: dict[str, An
         assert taps["dense"].shape == (rows, 64, encoder.dims["dense"])
 
 
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("node", SMALL, ids=IDS)
-def test_pooled_reaches_every_parameter(node: dict[str, Any]) -> None:
+def test_a_gradient_reaches_every_parameter(node: dict[str, Any], dense: bool) -> None:
+    """Of ``pooled`` alone, and of ``dense`` beside it where it has layers of its own."""
     torch.manual_seed(0)
-    encoder = build("encoder", node)
-    encoder(torch.rand(4, 64, 3))["pooled"].square().sum().backward()
+    encoder = build("encoder", node if dense else {key: value for key, value in node.items() if key != "dense"})
+    taps = encoder(torch.rand(2, 1024, 3))
+    sum(tap.square().sum() for tap in (taps.values() if dense else [taps["pooled"]])).backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -164,8 +242,8 @@ def test_repeated_points_are_harmless(node: dict[str, Any]) -> None:
     x = torch.rand(2, 64, 3)
     x[:, 8:] = x[:, :1]  # input dropout at its worst
     taps = encoder(x)
-    taps["pooled"].sum().backward()
-    assert taps["pooled"].isfinite().all()
+    sum(tap.sum() for tap in taps.values()).backward()
+    assert all(tap.isfinite().all() for tap in taps.values())
     assert all(p.grad.isfinite().all() for p in encoder.parameters())
     encoder.eval()
     dense = encoder(x)["dense"]
