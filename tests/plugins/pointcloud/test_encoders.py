@@ -151,8 +151,7 @@ def test_set_abstraction_equals_the_naive_formula() -> None:
             torch.testing.assert_close(made[row, i], layer.layers(inputs).amax(dim=0))
 
 
-def test_pointnet2_has_a_translation_only_in_its_last_level() -> None:
-    """Balls are relative to their centres."""
+def test_a_ball_is_seen_from_its_centre() -> None:
     torch.manual_seed(0)
     layer = SetAbstraction((3, 8), radius=0.3, k=8).double().eval()
     x = torch.rand(1, 64, 3, dtype=torch.float64)

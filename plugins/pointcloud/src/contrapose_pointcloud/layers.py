@@ -18,7 +18,7 @@ Length = Annotated[float, Field(gt=0)]
 
 
 class PointLayer(nn.Module):
-    """Linear, BatchNorm and LeakyReLU on every point alone: (..., inputs) to (..., outputs)."""
+    """Linear, BatchNorm and LeakyReLU on every point alone."""
 
     def __init__(self, inputs: int, outputs: int, slope: float = 0.0) -> None:
         super().__init__()
@@ -27,6 +27,7 @@ class PointLayer(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) to (..., outputs)."""
         flat = self.linear(x).flatten(0, -2)
         return F.leaky_relu(self.norm(flat), self.slope).unflatten(0, x.shape[:-1])
 

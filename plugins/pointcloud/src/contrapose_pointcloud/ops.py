@@ -70,7 +70,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def nearest(queries: Tensor, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k points of x (n, P, D) nearest to each of queries (n, M, D): indices (n, M, k) int64 and squared distances, nearest first.
+    """The k points of x (n, P, D) nearest to each of queries (n, M, D), nearest first: indices (n, M, k) int64, squared distances.
 
     Where P < k, all P. Distances as ``squared_distances`` has them; points at one place are all equally near.
     """
@@ -101,8 +101,8 @@ def group(x: Tensor, indices: Tensor) -> Tensor:
 def interpolate(queries: Tensor, x: Tensor, features: Tensor) -> Tensor:
     """Features (n, M, C) at queries (n, M, D): means of the features (n, P, C) of the three nearest of x (n, P, D).
 
-    Weights are inverse squared distances (PointNet++, Qi et al., 2017, equation 2), of which those below 1e-10 count as 1e-10, as in
-    its code. Where P < 3, all P. No gradient by the coordinates.
+    Weights are inverse squared distances (PointNet++, Qi et al., 2017, equation 2), of which those below 1e-10 count as 1e-10, as
+    in its code. Where P < 3, all P. No gradient by the coordinates.
     """
     found, squared = nearest(queries, x, 3)
     weights = squared.clamp_min(1e-10).reciprocal()
