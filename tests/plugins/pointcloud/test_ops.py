@@ -53,7 +53,8 @@ def test_farthest_takes_each_place_once_and_then_repeats_the_start() -> None:
     assert all(
         {tuple(p) for p in row[i[:4]]} == {tuple(p) for p in row} for row, i in zip(x, found.numpy(), strict=True)
     )
-    assert found.tolist() == [brute_farthest(row, 9, 3) for row in x]
+    for row, i in zip(x, found, strict=True):  # either of two points at one place
+        np.testing.assert_array_equal(row[i], row[brute_farthest(row, 9, 3)])
     assert farthest(torch.ones(1, 1, 3), 3).tolist() == [[0, 0, 0]]
 
 

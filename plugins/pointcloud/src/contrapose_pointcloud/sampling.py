@@ -8,12 +8,12 @@ from torch import Tensor
 
 from contrapose_pointcloud.ops import at_least_float
 
-_GROUP = 32
+_ROWS = 64
 
 
 @torch.no_grad()
 def farthest(x: Tensor, m: int, start: Tensor | int = 0) -> Tensor:
-    """Indices (n, m) int64 of m points of each cloud x (n, P, D), each the farthest from those before it.
+    """Indices (n, m) int64 of m >= 1 points of each cloud x (n, P, D), each the farthest from those before it.
 
     The first is ``start``, one index or (n,) of them; nothing is drawn. A prefix of the result is what a smaller m gives, and what
     sampling the sampled points again gives. Points at one place are taken once: where the places are used up, as they are
@@ -25,16 +25,16 @@ def farthest(x: Tensor, m: int, start: Tensor | int = 0) -> Tensor:
     x = at_least_float(x)
     n, size, _ = x.shape
     first = torch.as_tensor(start, device=x.device).expand(n).unsqueeze(1)
-    padding = -size % _GROUP
+    padding = -size % _ROWS
     axes = F.pad(x.permute(2, 0, 1), (0, padding)).contiguous()  # one contiguous (n, P) for each coordinate
     nearest = F.pad(x.new_full((n, size), torch.inf), (0, padding), value=-torch.inf)  # padding is never the farthest
     difference, square = torch.empty_like(nearest), torch.empty_like(nearest)
     columns = axes.unbind()
     last, chosen, gaps = first, [first], [x.new_full((n, 1), torch.inf)]
     for _ in range(m - 1):
-        here = axes.gather(2, last.expand(len(axes), n, 1))
-        square.zero_()
-        for values, value in zip(columns, here.unbind(), strict=True):
+        here = axes.gather(2, last.expand(len(axes), n, 1)).unbind()
+        torch.sub(columns[0], here[0], out=square).square_()
+        for values, value in zip(columns[1:], here[1:], strict=True):
             torch.sub(values, value, out=difference)
             square.addcmul_(difference, difference)
         torch.minimum(nearest, square, out=nearest)
@@ -45,13 +45,15 @@ def farthest(x: Tensor, m: int, start: Tensor | int = 0) -> Tensor:
 
 
 def _largest(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest of each row of values (n, P), P a multiple of the group, and its index: (n, 1) each."""
+    """The largest of each row of values (n, P), P a multiple of ``_ROWS``, and its index: (n, 1) each."""
     if values.device.type != "cpu":
         return values.max(dim=1, keepdim=True)
-    groups = values.unflatten(1, (-1, _GROUP))  # a CPU's argmax is many times slower than its amax
-    gap, group = groups.amax(dim=2).max(dim=1, keepdim=True)
-    within = groups.gather(1, group.unsqueeze(2).expand(-1, -1, _GROUP)).argmax(dim=2)
-    return gap, group * _GROUP + within
+    grid = values.unflatten(
+        1, (_ROWS, -1)
+    )  # a CPU's argmax is far slower than its amax, and its amax fastest over rows
+    largest, column = grid.amax(dim=1).max(dim=1, keepdim=True)
+    row = grid.gather(2, column.unsqueeze(2).expand(-1, _ROWS, 1)).argmax(dim=1)
+    return largest, row * grid.shape[2] + column
 
 
 def outermost(x: Tensor) -> Tensor:
