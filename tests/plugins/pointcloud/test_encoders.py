@@ -16,8 +16,6 @@ from contrapose.types import Encoder
 from contrapose_pointcloud.edgeconv import EdgeConv
 from contrapose_pointcloud.encoders import DGCNN
 from contrapose_pointcloud.ops import knn, smallest
-from contrapose_pointcloud.pointnet2 import PointNet2, SetAbstraction
-from contrapose_pointcloud.transformer import PointTransformer, VectorAttention
 
 SMALL: list[dict[str, Any]] = [
     {"use": "pointcloud/pointnet", "width": 0.25, "emb": 32},
@@ -117,76 +115,6 @@ def test_dgcnn_has_the_papers_layers() -> None:
         sum(p.numel() for p in encoder.parameters())
         == 6 * 64 + 128 * 64 + 128 * 128 + 256 * 256 + 512 * 1024 + 2 * 1536
     )
-
-
-def test_pointnet2_has_the_papers_layers() -> None:
-    encoder = PointNet2(dense=True)
-    widths = [
-        [(layer.linear.in_features, layer.linear.out_features) for layer in layers]
-        for layers in (encoder.first.layers, encoder.second.layers, encoder.last, *encoder.up)
-    ]
-    assert widths == [
-        [(3, 64), (64, 64), (64, 128)],
-        [(131, 128), (128, 128), (128, 256)],
-        [(259, 256), (256, 512), (512, 1024)],
-        [(1280, 256), (256, 256)],
-        [(384, 256), (256, 128)],
-        [(131, 128), (128, 128), (128, 128)],
-    ]
-    assert [(level.radius, level.k) for level in (encoder.first, encoder.second)] == [(0.2, 32), (0.4, 64)]
-    assert encoder.dims == {"pooled": 1024, "dense": 128}
-    assert PointNet2().dims == {"pooled": 1024}
-
-
-def test_set_abstraction_equals_the_naive_formula() -> None:
-    """Ball by ball, in float64, with fewer points in most balls than k."""
-    torch.manual_seed(0)
-    layer = SetAbstraction((3 + 4, 8, 16), radius=0.3, k=64).double().eval()
-    places, features = torch.rand(2, 64, 3, dtype=torch.float64), torch.randn(2, 64, 4, dtype=torch.float64)
-    made = layer(places, features, places[:, :5])
-    for row in range(2):
-        for i, centre in enumerate(places[row, :5]):
-            within = (places[row] - centre).norm(dim=1) <= 0.3
-            inputs = torch.cat([places[row] - centre, features[row]], dim=1)[within]
-            torch.testing.assert_close(made[row, i], layer.layers(inputs).amax(dim=0))
-
-
-def test_a_ball_is_seen_from_its_centre() -> None:
-    torch.manual_seed(0)
-    layer = SetAbstraction((3, 8), radius=0.3, k=8).double().eval()
-    x = torch.rand(1, 64, 3, dtype=torch.float64)
-    torch.testing.assert_close(layer(x + 5, x[..., 3:], x + 5), layer(x, x[..., 3:], x))
-
-
-def test_point_transformer_has_the_papers_stages() -> None:
-    encoder = PointTransformer(dense=True)
-    assert [block.norm.num_features for block in encoder.blocks] == [32, 64, 128, 256, 512]
-    assert [block.norm.num_features for block in encoder.up_blocks] == [32, 64, 128, 256]
-    assert encoder.dims == {"pooled": 512, "dense": 32}
-    assert PointTransformer().dims == {"pooled": 512}
-
-
-def test_vector_attention_equals_the_papers_equation() -> None:
-    """Equation 3, point by point and neighbour by neighbour, values and gradients in float64."""
-    torch.manual_seed(0)
-    layer = VectorAttention(6).double()
-    places = torch.rand(2, 9, 3, dtype=torch.float64)
-    x = torch.randn(2, 9, 6, dtype=torch.float64, requires_grad=True)
-    near = torch.stack([torch.stack([torch.randperm(9)[:4] for _ in range(9)]) for _ in range(2)])
-    expected = []
-    for row in range(2):
-        for i in range(9):
-            logits, values = [], []
-            for j in near[row, i]:
-                delta = layer.position(places[row, i] - places[row, j])
-                logits.append(layer.weigh(layer.query(x[row, i]) - layer.key(x[row, j]) + delta))
-                values.append(layer.value(x[row, j]) + delta)
-            expected.append((torch.stack(logits).softmax(dim=0) * torch.stack(values)).sum(dim=0))
-    naive, made = torch.stack(expected).view(2, 9, 6), layer(places, near, x)
-    torch.testing.assert_close(made, naive)
-    weights, leaves = torch.randn_like(made), [x, *layer.parameters()]
-    for a, b in zip(*(torch.autograd.grad((y * weights).sum(), leaves) for y in (made, naive)), strict=True):
-        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("node", SMALL, ids=IDS)
