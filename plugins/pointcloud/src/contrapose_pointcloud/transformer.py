@@ -24,7 +24,8 @@ class PointTransformer(nn.Module):
     placed as in the authors' code for segmentation (which has up to six). Vector attention is the paper's own, whose
     code shares its weights among groups of channels.
 
-    Sampling starts at the point farthest from the mean, so that the points' order doesn't matter.
+    Sampling starts at the point farthest from the mean, so that the points' order doesn't matter. A cloud of less than 512 points
+    has but one in the last stage, where attention then has nothing to weigh.
 
     Args:
         k: neighbours; 16 in the paper.
@@ -48,25 +49,24 @@ class PointTransformer(nn.Module):
     def forward(self, data: Tensor) -> dict[str, Tensor]:
         """(n, P, channels or more) to ``pooled`` (n, 512 width) and, where asked for, ``dense`` (n, P, 32 width)."""
         x = columns(data, self.channels)
-        places, first = x[..., :3], x.shape[1]
-        order = farthest(places, max(1, first // _RATE), outermost(places))
+        places, size = x[..., :3], x.shape[1]
+        # Sampling the sampled points again gives their beginning, so one run of it serves all stages.
+        sampled = group(places, farthest(places, max(1, size // _RATE), outermost(places)))
         levels: list[tuple[Tensor, Tensor, Tensor]] = []  # places, neighbours and features of each stage
-        for down, block in zip(self.down, self.blocks, strict=True):
+        for stage, (down, block) in enumerate(zip(self.down, self.blocks, strict=True)):
             x = down(x)
-            if levels:  # a transition down: the maximum over the neighbours of each point that stays (section 3.4)
-                fine = levels[-1][0]
-                # Sampling the sampled points again gives their beginning, so one run of it serves all stages.
-                places = group(fine, order) if len(levels) == 1 else fine[:, : max(1, fine.shape[1] // _RATE)]
+            if stage:  # a transition down: the maximum over the neighbours of each point that stays (section 3.4)
+                fine, places = places, sampled[:, : max(1, size // _RATE**stage)]
                 x = group(x, nearest(places, fine, self.k)[0]).amax(dim=2)
             near = nearest(places, places, self.k)[0]
             x = block(places, near, x)
             levels.append((places, near, x))
         taps = {"pooled": x.mean(dim=1)}
         if self.up:
-            for coarse, (fine, near, skip), up, block in zip(
-                levels[:0:-1], levels[-2::-1], reversed(self.up), reversed(self.up_blocks), strict=True
-            ):
-                x = block(fine, near, up(fine, skip, coarse[0], x))
+            levels.pop()
+            for up, block in zip(reversed(self.up), reversed(self.up_blocks), strict=True):
+                fine, near, skip = levels.pop()
+                x, places = block(fine, near, up(fine, skip, places, x)), fine
             taps["dense"] = x
         return taps
 
