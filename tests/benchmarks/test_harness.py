@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tests.benchmarks import (
     clip_cpu,
     clip_max_b,
+    fps,
     framework_tax,
     moco_queue,
     multi_positive_cpu,
@@ -108,6 +109,18 @@ def test_the_step_by_hand_is_our_step():
     (row,) = framework_tax.measure(Bench(torch.device("cpu"), CEILINGS, quick=True))
     assert 0 < row.gradient_error < 1e-4  # the gate: another loss, head or batch would be an error here
     assert row.rounds >= 2
+
+
+def test_farthest_points_are_gated_and_measured():
+    pytest.importorskip("contrapose_pointcloud")
+    rows = {row.name: row for row in fps.measure(Bench(torch.device("cpu"), CEILINGS, quick=True))}
+    assert rows.keys() == {"fps", "fps_loop"}
+    assert rows["fps_loop"].to_peer > 0
+    x = torch.randn(2, 64, 3)
+    fps.gate(x, chosen := fps.loop(x, 16))
+    chosen[1, 7] = chosen[1, 15]
+    with pytest.raises(GateError, match="nearer than the farthest"):
+        fps.gate(x, chosen)
 
 
 def test_the_table_keeps_what_was_not_measured_again(tmp_path: Path):

@@ -35,8 +35,11 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 ENCODERS: dict[str, dict[str, Any]] = {
     "pointcloud/pointnet": {"width": 0.5, "emb": 32},
+    "pointcloud/pointnet2": {"points": 16, "radius": 0.4, "k": 8, "width": 0.25, "emb": 32},
     "pointcloud/dgcnn": {"k": 8, "width": 0.25, "emb": 32},
+    "pointcloud/point-transformer": {"k": 8, "width": 0.25},
 }
+DENSE = {name: {**ENCODERS[name], "dense": True} for name in ("pointcloud/pointnet2", "pointcloud/point-transformer")}
 
 
 class TestPointCloud(ModalityContract):
@@ -98,6 +101,12 @@ class TestLeading(HeadContract):
     spec = "pointcloud/leading"
     arguments = {"positions": 2}
     places = 3
+
+
+class TestDenseEncoders(EncoderContract):
+    specs = DENSE
+    cells = UNLIKE
+    view = SMALL
 
 
 class TestCrossPoint(MethodContract):

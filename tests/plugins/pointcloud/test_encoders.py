@@ -20,8 +20,10 @@ from contrapose_pointcloud.ops import knn, smallest
 SMALL: list[dict[str, Any]] = [
     {"use": "pointcloud/pointnet", "width": 0.25, "emb": 32},
     {"use": "pointcloud/dgcnn", "k": 5, "width": 0.25, "emb": 32},
+    {"use": "pointcloud/pointnet2", "points": 32, "radius": 0.3, "k": 8, "width": 0.25, "emb": 32, "dense": True},
+    {"use": "pointcloud/point-transformer", "k": 8, "width": 0.25, "dense": True},
 ]
-IDS = ["pointnet", "dgcnn"]
+IDS = ["pointnet", "dgcnn", "pointnet2", "point-transformer"]
 
 
 @pytest.mark.parametrize("size", [7, 64, 96, 256, 1024])
@@ -125,11 +127,14 @@ def test_taps_have_the_declared_dims_also_for_no_rows_and_one(node: dict[str, An
         assert taps["dense"].shape == (rows, 64, encoder.dims["dense"])
 
 
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("node", SMALL, ids=IDS)
-def test_pooled_reaches_every_parameter(node: dict[str, Any]) -> None:
+def test_a_gradient_reaches_every_parameter(node: dict[str, Any], dense: bool) -> None:
+    """Of ``pooled`` alone, and of ``dense`` beside it where it has layers of its own."""
     torch.manual_seed(0)
-    encoder = build("encoder", node)
-    encoder(torch.rand(4, 64, 3))["pooled"].square().sum().backward()
+    encoder = build("encoder", node if dense else {key: value for key, value in node.items() if key != "dense"})
+    taps = encoder(torch.rand(2, 1024, 3))
+    sum(tap.square().sum() for tap in (taps.values() if dense else [taps["pooled"]])).backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -164,8 +169,8 @@ def test_repeated_points_are_harmless(node: dict[str, Any]) -> None:
     x = torch.rand(2, 64, 3)
     x[:, 8:] = x[:, :1]  # input dropout at its worst
     taps = encoder(x)
-    taps["pooled"].sum().backward()
-    assert taps["pooled"].isfinite().all()
+    sum(tap.sum() for tap in taps.values()).backward()
+    assert all(tap.isfinite().all() for tap in taps.values())
     assert all(p.grad.isfinite().all() for p in encoder.parameters())
     encoder.eval()
     dense = encoder(x)["dense"]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from contrapose_pointcloud.ops import knn, neighbour_max, neighbour_sum
+from contrapose_pointcloud.ops import at_least_float, knn, neighbour_max, neighbour_sum
 
 SLOPE = 0.2
 
@@ -41,7 +41,7 @@ class EdgeConv(nn.Module):
         u = F.linear(x, difference).flatten(0, 1)
         v = F.linear(x, self_part - difference).flatten(0, 1)
         with torch.autocast(x.device.type, enabled=False):
-            out = self._norm_of_max(_at_least_float(u), _at_least_float(v), bags)
+            out = self._norm_of_max(at_least_float(u), at_least_float(v), bags)
         return F.leaky_relu(out, SLOPE).unflatten(0, x.shape[:2])
 
     def _norm_of_max(self, u: Tensor, v: Tensor, bags: Tensor) -> Tensor:
@@ -78,7 +78,3 @@ class EdgeConv(nn.Module):
             norm.running_mean.lerp_(mean.to(norm.running_mean), share)
             norm.running_var.lerp_((variance * edges / max(edges - 1, 1)).to(norm.running_var), share)
         return mean, variance
-
-
-def _at_least_float(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated
 
 import torch
-import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from contrapose.errors import DataError
 from contrapose_pointcloud.edgeconv import SLOPE, EdgeConv
-
-Count = Annotated[int, Field(ge=1)]
-Channels = Annotated[int, Field(ge=3)]
-Width = Annotated[float, Field(gt=0)]
+from contrapose_pointcloud.layers import Channels, Count, PointLayer, Width, columns, scaled
 
 
 class PointNet(nn.Module):
@@ -37,12 +30,12 @@ class PointNet(nn.Module):
         super().__init__()
         self.channels = channels
         self.dims: Mapping[str, int] = {"pooled": emb, "dense": emb}
-        sizes = [channels, *(_scaled(c, width) for c in (64, 64, 64, 128)), emb]
-        self.layers = nn.ModuleList(_PointLayer(i, o, slope=0.0) for i, o in pairwise(sizes))
+        sizes = [channels, *(scaled(c, width) for c in (64, 64, 64, 128)), emb]
+        self.layers = nn.ModuleList(PointLayer(i, o, slope=0.0) for i, o in pairwise(sizes))
 
     def forward(self, data: Tensor) -> dict[str, Tensor]:
         """(n, P, channels or more) to ``pooled`` (n, emb) and ``dense`` (n, P, emb)."""
-        x = _columns(data, self.channels)
+        x = columns(data, self.channels)
         for layer in self.layers:
             x = layer(x)
         return {"pooled": x.amax(dim=1), "dense": x}
@@ -67,39 +60,15 @@ class DGCNN(nn.Module):
         super().__init__()
         self.channels = channels
         self.dims: Mapping[str, int] = {"pooled": 2 * emb, "dense": emb}
-        sizes = [channels, *(_scaled(c, width) for c in (64, 64, 128, 256))]
+        sizes = [channels, *(scaled(c, width) for c in (64, 64, 128, 256))]
         self.edges = nn.ModuleList(EdgeConv(i, o, k) for i, o in pairwise(sizes))
-        self.join = _PointLayer(sum(sizes[1:]), emb, SLOPE)
+        self.join = PointLayer(sum(sizes[1:]), emb, SLOPE)
 
     def forward(self, data: Tensor) -> dict[str, Tensor]:
         """(n, P, channels or more) to ``pooled`` (n, 2 emb) and ``dense`` (n, P, emb)."""
-        x, outputs = _columns(data, self.channels), []
+        x, outputs = columns(data, self.channels), []
         for edge in self.edges:
             x = edge(x)
             outputs.append(x)
         dense = self.join(torch.cat(outputs, dim=-1))
         return {"pooled": torch.cat([dense.amax(dim=1), dense.mean(dim=1)], dim=-1), "dense": dense}
-
-
-class _PointLayer(nn.Module):
-    """Linear, BatchNorm and LeakyReLU on every point alone: (n, P, inputs) to (n, P, outputs)."""
-
-    def __init__(self, inputs: int, outputs: int, slope: float) -> None:
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias=False)
-        self.norm = nn.BatchNorm1d(outputs)
-        self.slope = slope
-
-    def forward(self, x: Tensor) -> Tensor:
-        flat = self.linear(x).flatten(0, 1)
-        return F.leaky_relu(self.norm(flat), self.slope).unflatten(0, x.shape[:2])
-
-
-def _scaled(channels: int, width: float) -> int:
-    return max(8, round(channels * width / 8) * 8)
-
-
-def _columns(data: Tensor, channels: int) -> Tensor:
-    if data.shape[-1] < channels:
-        raise DataError(f"the encoder reads {channels} columns of each point, but the clouds have {data.shape[-1]}")
-    return data[..., :channels]

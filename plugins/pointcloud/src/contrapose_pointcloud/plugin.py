@@ -15,8 +15,8 @@ def _views(name: str, target: str, summary: str, paper: str | None = None) -> Sp
     return Spec(name, f"contrapose_pointcloud.{target}", summary, modality="pointcloud", paper=paper)
 
 
-def _encoder(name: str, attr: str, summary: str, paper: str) -> Spec:
-    return Spec(name, f"contrapose_pointcloud.encoders:{attr}", summary, modality="pointcloud", paper=paper)
+def _encoder(name: str, target: str, summary: str, paper: str) -> Spec:
+    return Spec(name, f"contrapose_pointcloud.{target}", summary, modality="pointcloud", paper=paper)
 
 
 @hookimpl
@@ -62,12 +62,32 @@ def register_view_generators() -> list[Spec]:
 
 @hookimpl
 def register_encoders() -> list[Spec]:
-    """PointNet and DGCNN."""
+    """PointNet, PointNet++, DGCNN and Point Transformer."""
     return [
         _encoder(
-            "pointnet", "PointNet", "shared MLP and max pooling", "Qi et al., PointNet, CVPR 2017, arXiv:1612.00593"
+            "pointnet",
+            "encoders:PointNet",
+            "shared MLP and max pooling",
+            "Qi et al., PointNet, CVPR 2017, arXiv:1612.00593",
         ),
-        _encoder("dgcnn", "DGCNN", "EdgeConv on dynamic graphs", "Wang et al., DGCNN, TOG 2019, arXiv:1801.07829"),
+        _encoder(
+            "pointnet2",
+            "pointnet2:PointNet2",
+            "PointNet++: PointNets on nested balls, one scale a level",
+            "Qi et al., PointNet++, NeurIPS 2017, arXiv:1706.02413",
+        ),
+        _encoder(
+            "dgcnn",
+            "encoders:DGCNN",
+            "EdgeConv on dynamic graphs",
+            "Wang et al., DGCNN, TOG 2019, arXiv:1801.07829",
+        ),
+        _encoder(
+            "point-transformer",
+            "transformer:PointTransformer",
+            "vector attention among neighbours, in five stages",
+            "Zhao et al., Point Transformer, ICCV 2021, arXiv:2012.09164",
+        ),
     ]
 
 
