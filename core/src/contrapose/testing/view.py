@@ -205,7 +205,7 @@ class ViewContract(SampleContract):
         plain = rows_of(two, order.tolist())
         whole = self._batched(plain)
         for one in (0, 1):
-            mine, alone = np.flatnonzero(order == one).tolist(), rows_of(two, [one] * DRAWS)
+            mine, alone = np.flatnonzero(order == one).tolist(), rows_of(two, [one] * (DRAWS // 2))
             among = features(rows_of(whole, mine), rows_of(plain, mine))
             assert same_distribution(among, features(self._batched(alone), alone)), (
                 "a row of batched must be made of its own sample, whatever the other rows: keep the order, mix no rows"
