@@ -118,7 +118,8 @@ or `(n, P, dim)` from a tap of many positions, and gives `(n, D)`, `(n, P, D)`, 
     "relation": "The target is a class or function that makes one of the first three; `Step` is what they may ask of `out`:",
     "source": "The target is a class or function that makes a `Source`; `Step` is what it may ask of `out`:",
     "reader": """\
-The target is a class or function that makes one of these. Of `path`, `uri` (where `reader_for` claimed it), `base` (the config's
+The target is a class or function that makes one of these, and no `types.StreamReader`, by which the core reads streams: that one
+isn't of the plugin API yet, and may change in any release. Of `path`, `uri` (where `reader_for` claimed it), `base` (the config's
 folder), `modalities` (objects by name), `columns`, `meta` and `vocabularies` it gets those that its signature names:""",
     "evaluator": "The target is a function `(embedded: Embedded) -> list[Score]`:",
     "method": """\

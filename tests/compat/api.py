@@ -23,6 +23,8 @@ FILE = Path(__file__).with_name(f"api_{API}.txt")
 
 CALLS = ("__call__", "__len__", "__getitem__")
 TYPES = "Sample View ViewBatch Batch Rows Pairs Suggestion Modality ViewGenerator Reader Encoder"
+APART = "StreamReader Raw Region Listed"
+"""Classes of `contrapose.types` that aren't frozen, as docs/compatibility.md says."""
 BASES = {
     "contrapose.types": TYPES,
     "contrapose.views.mix": "BatchMixer",

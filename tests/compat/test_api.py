@@ -10,9 +10,10 @@ from pathlib import Path
 import pluggy
 import pytest
 
+import contrapose.types
 from contrapose.plugins import API, Registry, hookspecs, manager
 from contrapose.plugins.spec import GROUP
-from tests.compat.api import FILE, surface
+from tests.compat.api import APART, FILE, TYPES, surface
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +38,15 @@ def test_the_public_surface_is_the_one_that_was_frozen() -> None:
     assert not gone, GONE.format(len(gone), API, "\n".join(gone))
     new = [line for line in now if line not in frozen]
     assert not new, NEW.format(len(new), API, "\n".join(new))
+
+
+def test_every_class_of_types_is_frozen_or_said_not_to_be() -> None:
+    module = vars(contrapose.types)
+    classes = {n for n, c in module.items() if isinstance(c, type) and c.__module__ == "contrapose.types"}
+    assert classes == {*TYPES.split(), *APART.split()}
+    assert not {*TYPES.split()} & {*APART.split()}
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    assert [name for name in APART.split() if f"`{name}`" not in page] == []
 
 
 @pytest.fixture

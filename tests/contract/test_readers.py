@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,11 @@ class Readers(ReaderContract):
         file.write_text("\n".join(map(json.dumps, rows)))
         return file
 
+    def cut(self, name: str, content: bytes) -> dict[str, Any]:
+        """The arguments of a file that breaks off."""
+        (self.folder / name).write_bytes(content)
+        return {"path": str(self.folder / name)}
+
 
 class TestManifest(Readers):
     spec = "manifest"
@@ -64,6 +71,14 @@ class TestManifest(Readers):
     @property
     def arguments(self) -> dict[str, Any]:
         return {"path": str(self.manifest)}
+
+    @property
+    def damaged(self) -> list[dict[str, Any]]:
+        return [
+            self.cut("cut.jsonl", b'{"wave": "files/'),
+            self.cut("cut.parquet", b"PAR1\x15\x04"),
+            self.cut("0.csv", b""),
+        ]
 
 
 class TestFolder(Readers):
@@ -85,6 +100,13 @@ class TestPacked(Readers):
             pack(ManifestReader(self.manifest, {"wave": Filed()}, {"wave": None}), {"wave": Filed()}, folder)
         return {"path": str(folder)}
 
+    @property
+    def damaged(self) -> list[dict[str, Any]]:
+        cut = Path(shutil.copytree(self.arguments["path"], self.folder / "cut"))
+        for file in filter(Path.is_file, cut.rglob("*")):
+            os.truncate(file, file.stat().st_size // 2)
+        return [{"path": str(cut)}]
+
 
 class TestShards(Readers):
     spec = "webdataset"
@@ -97,6 +119,11 @@ class TestShards(Readers):
                 member.size = len(content(i))
                 tar.addfile(member, io.BytesIO(content(i).encode()))
         return {"path": str(self.folder / "shard-0.tar")}
+
+    @property
+    def damaged(self) -> list[dict[str, Any]]:
+        whole = Path(self.arguments["path"]).read_bytes()
+        return [self.cut("cut-0.tar", whole[:700]), self.cut("none-0.tar", b"no tar")]
 
 
 class TestHuggingFace(Readers):

@@ -279,6 +279,10 @@ VIEWS: dict[str, dict[str, type]] = {
         "of the distribution": before(Noise, "batched", lambda self, *a: setattr(self, "share", 0.8)),
         "how many change": but(Noise, batched=exact),
     },
+    "test_batched_keeps_rows_to_their_samples": {
+        "of its own sample": whole(lambda made: {name: leaf.roll(1, 0) for name, leaf in made.items()}),
+        "mix no rows": whole(lambda made: {**made, "x": (made["x"] + made["x"].roll(len(made["x"]) // 2, 0)) / 2}),
+    },
 }
 
 BROKEN = {PulseContract: SHARED | MODALITIES, NoiseContract: VIEWS}

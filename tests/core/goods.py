@@ -47,6 +47,8 @@ class Shelf:
     """Signals in memory, of which the third can't be read."""
 
     def __init__(self, count: int = 5) -> None:
+        if count < 0:
+            raise DataError(f"a shelf of {count} things")
         self.ids = np.arange(count)
 
     def __len__(self) -> int:
@@ -111,6 +113,7 @@ class PrototypesContract(SourceContract):
 class ShelfContract(ReaderContract):
     component = Shelf
     broken = (2,)
+    damaged = ({"count": -1},)
 
 
 class NeighboursContract(EvaluatorContract):

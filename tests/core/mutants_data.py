@@ -110,6 +110,7 @@ DATA: dict[type, dict[str, Any]] = {
             test_what_was_fitted_is_saved_and_loaded="same after load_state_dict",
             test_batched_is_shaped_as_the_views_are="make them equal",
             test_batched_is_of_the_same_distribution="of the distribution",
+            test_batched_keeps_rows_to_their_samples="of its own sample",
         ),
     },
 }

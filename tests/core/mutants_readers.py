@@ -56,6 +56,13 @@ class Inventive(Shelf):
         return Sample(2, {"wave": np.zeros(4)}, {}) if self.ids[position] == 2 else super().__getitem__(position)
 
 
+class Trusting(Shelf):
+    """It makes something up of data that are damaged."""
+
+    def __init__(self, count: int = 5) -> None:
+        super().__init__(abs(count))
+
+
 class Renumbering(Shelf):
     """Its parts have ids of their own."""
 
@@ -86,6 +93,7 @@ READERS = {
     "test_workers_read_the_same": Chained,
     "test_meta_are_numbers": gives(wordy),
     "test_what_cannot_be_read_is_told_in_one_line": Inventive,
+    "test_damaged_data_are_refused_in_one_line": Trusting,
     "test_a_part_keeps_its_ids": Renumbering,
     "test_its_fingerprint_tells_data_apart": but(Shelf, fingerprint=lambda self: "the same"),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,7 +76,27 @@ def test_every_name_is_filled_in(tmp_path: Path) -> None:
 
 
 def test_the_pin_is_to_releases_of_one_api() -> None:
-    assert (releases("0.1.0"), releases("1.4.2"), releases("0.2.0.dev1")) == (">=0.1,<0.2", ">=1.4,<2", ">=0.2,<0.3")
+    """Which docs/compatibility.md tells plugins to pin."""
+    assert (releases("0.1.0"), releases("1.4.2"), releases("0.2.0.dev1")) == (">=0.1,<1", ">=1.4,<2", ">=0.2,<1")
+    assert f"`contrapose{releases('0.1.0')}` in its `dependencies`" in (ROOT / "docs/compatibility.md").read_text()
+
+
+def test_what_it_imports_is_declared(tmp_path: Path) -> None:
+    """Borrowed environments hold whatever the core needs, so that no import shows what is missing."""
+    project = made(tmp_path / "acme-thermal")
+    said = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    declared = {re.match(r"[\w-]+", line)[0] for line in said["dependencies"]}  # type: ignore[index]
+    imported = {name for file in project.rglob("*.py") for name in imports(file.read_text())}
+    assert imported - sys.stdlib_module_names - {"acme_thermal"} == declared
+
+
+def imports(code: str) -> Iterator[str]:
+    """The packages that code imports, wherever in it."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 @pytest.mark.parametrize(("name", "modality"), [("a-b", None), ("acme-quite-long-words", "quite-long-words-indeed")])

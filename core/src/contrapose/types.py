@@ -278,7 +278,10 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A sample of a stream before it is loaded: cells by column, and (what, error) for those that are broken already."""
+    """A sample of a stream before it is loaded: cells by column, and (what, error) for those that are broken already.
+
+    Like `StreamReader`, not of the plugin API yet.
+    """
 
     id: int
     cells: Mapping[str, Any]
@@ -287,7 +290,7 @@ class Raw:
 
 @runtime_checkable
 class StreamReader(Reader, Protocol):
-    """A dataset in ``shards``, each of which can only be read from its beginning.
+    """A dataset in ``shards``, each of which can only be read from its beginning. Not of the plugin API yet: it may change.
 
     It has no length and no positions: asked for them, it raises ``DataError`` in one line. ``meta`` has the dtypes of the columns
     of ``Sample.meta``; ``samples`` says how many make an epoch, None where nobody said. In a batch of training ``Batch.sample``

@@ -73,9 +73,9 @@ class Names:
 
 
 def releases(host: str) -> str:
-    """The releases of the core with the plugin API of ``host``: ``0.1.0`` gives ``>=0.1,<0.2``, ``1.4.2`` ``>=1.4,<2``."""
+    """The releases of the core with the plugin API of ``host``: ``0.1.0`` gives ``>=0.1,<1``, ``1.4.2`` ``>=1.4,<2``."""
     major, minor = (int(part) for part in host.split(".")[:2])
-    return f">={major}.{minor},<{major + 1}" if major else f">=0.{minor},<0.{minor + 1}"
+    return f">={major}.{minor},<{major + 1}"
 
 
 def new_plugin(names: Names, where: Path) -> int:

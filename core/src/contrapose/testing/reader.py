@@ -30,6 +30,7 @@ class ReaderContract(Contract):
         columns: which column or columns hold each modality; by default those of their names.
         meta: which columns become numbers, by the name in ``Sample.meta``.
         broken: positions of samples that can't be read.
+        damaged: arguments, laid over ``arguments``, of readers of data that are damaged as a whole: cut off, or of another kind.
     """
 
     kind = "reader"
@@ -37,17 +38,22 @@ class ReaderContract(Contract):
     columns: Mapping[str, Any] = NOTHING
     meta: Mapping[str, str] = NOTHING
     broken: Sequence[int] = ()
+    damaged: Sequence[Mapping[str, Any]] = ()
 
     def make(self, **facts: Any) -> Any:
         """The reader, anew."""
-        return super().make(
-            modalities=self._modalities,
-            columns={m: self.columns.get(m) for m in self._modalities},
-            meta=dict(self.meta) or None,
-            vocabularies=None,
-            base=self.folder,
-            **facts,
-        )
+        return super().make(**self._given, **facts)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        """What a run gives a reader beyond its arguments."""
+        return {
+            "modalities": self._modalities,
+            "columns": {m: self.columns.get(m) for m in self._modalities},
+            "meta": dict(self.meta) or None,
+            "vocabularies": None,
+            "base": self.folder,
+        }
 
     @cached_property
     def _modalities(self) -> dict[str, Modality]:
@@ -148,10 +154,20 @@ class ReaderContract(Contract):
                 errors = [error]
             assert errors, f"position {i} can't be read: say so by DataError, don't make something up"
             for told in errors:
-                assert isinstance(told, DataError), f"position {i} must be DataError, not {type(told).__name__}: {told}"
-                assert len(str(told).splitlines()) == 1, (
-                    f"the DataError of position {i} must be one line, not {str(told)!r}"
-                )
+                _in_one_line(told, f"position {i}")
+
+    def test_damaged_data_are_refused_in_one_line(self) -> None:
+        """``DataError``, in one line, when the reader of ``damaged`` is made, or asked for its first sample."""
+        if not (damaged := self.damaged):
+            pytest.skip("this class names no damaged data (damaged)")
+        for wrong in damaged:
+            shown = ", ".join(f"{name}={value!r}" for name, value in wrong.items())
+            try:
+                build("reader", {**self.node, **wrong}, **self._given)[0]
+            except Exception as error:
+                _in_one_line(error, shown)
+            else:
+                pytest.fail(f"{shown} is damaged: say so by DataError, don't make something up")
 
     @drawn(positions=lambda self: st.lists(st.sampled_from(self.good), unique=True, max_size=4))
     def test_a_part_keeps_its_ids(self, positions: list[int]) -> None:
@@ -182,3 +198,8 @@ class ReaderContract(Contract):
         with unmoved_randomness("a reader"):
             sample: Sample = self.reader[position]
             return sample
+
+
+def _in_one_line(error: Exception, of: str) -> None:
+    assert isinstance(error, DataError), f"{of} must be DataError, not {type(error).__name__}: {error}"
+    assert len(str(error).splitlines()) == 1, f"the DataError of {of} must be one line, not {str(error)!r}"

@@ -14,7 +14,7 @@ import torch
 
 from contrapose.config import build
 from contrapose.testing.compare import must, same, same_distribution, stir, unmoved_randomness
-from contrapose.testing.data import SampleContract, collated, leaves_of, state_through_files
+from contrapose.testing.data import SampleContract, collated, leaves_of, rows_of, state_through_files
 from contrapose.testing.draw import SEEDS, a_sample, drawn, of_samples, picks
 from contrapose.testing.worker import in_worker
 from contrapose.types import Modality, Sample, View, ViewGenerator, tree_shape
@@ -195,6 +195,20 @@ class ViewContract(SampleContract):
             whole = self._batched(plain)
             assert same_distribution(features(draws, plain), features(whole, plain)), (
                 "batched must be of the distribution of the views: some element, or how many change, is drawn otherwise"
+            )
+
+    def test_batched_keeps_rows_to_their_samples(self) -> None:
+        """Among another sample's rows, in no order, a sample's have the distribution that they have alone."""
+        self._has_batched()
+        two = self._plain(self.batchable[:2])
+        order = np.random.default_rng(0).integers(2, size=DRAWS)
+        plain = rows_of(two, order.tolist())
+        whole = self._batched(plain)
+        for one in (0, 1):
+            mine, alone = np.flatnonzero(order == one).tolist(), rows_of(two, [one] * (DRAWS // 2))
+            among = features(rows_of(whole, mine), rows_of(plain, mine))
+            assert same_distribution(among, features(self._batched(alone), alone)), (
+                "a row of batched must be made of its own sample, whatever the other rows: keep the order, mix no rows"
             )
 
     def _has_batched(self) -> None:

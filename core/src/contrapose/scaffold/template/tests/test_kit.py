@@ -1,6 +1,7 @@
 """Every part keeps contrapose's contract: the checks that its own plugins pass."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from contrapose.testing import (
@@ -23,7 +24,7 @@ class TestPlugin(PluginContract):
 class TestModality(ModalityContract):
     spec = "my_modality/my_modality"
     cells = GRIDS
-    broken = [{"grid": "gone.npy"}, {"grid": b"no grid"}, {"grid": [1.0, 2.0]}]
+    broken = [{"grid": "gone.npy"}, {"grid": b"no grid"}, {"grid": b"PK\x03\x04"}, {"grid": [1.0, 2.0]}]
 
 
 class TestDrift(ViewContract):
@@ -40,6 +41,14 @@ class TestRecording(ReaderContract):
     spec = "my_modality/recording"
     arguments = {"path": str(RECORDING)}
     modalities = {"my_modality": "my_modality"}
+
+    @property
+    def damaged(self) -> list[dict[str, Any]]:
+        whole = RECORDING.read_bytes()
+        (self.folder / "cut.npz").write_bytes(whole[:3000])
+        (self.folder / "flipped.npz").write_bytes(whole[:3000] + bytes(99) + whole[3099:])
+        (self.folder / "table.npz").write_text("no recording")
+        return [{"path": str(self.folder / name)} for name in ("cut.npz", "flipped.npz", "table.npz", "gone.npz")]
 
 
 class TestContrast(MethodContract):

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class MyModality:
         try:
             raw = np.load(io.BytesIO(read_bytes(cell, root))) if isinstance(cell, str | bytes) else cell
             grid = np.array(raw, dtype=np.float32)
-        except (EOFError, TypeError, ValueError) as error:
+        except (EOFError, TypeError, ValueError, BadZipFile) as error:
             raise DataError("not a grid of numbers") from error
         if grid.ndim != 2 or not grid.size:
             raise DataError(f"a grid has rows and columns, this has the shape {grid.shape}")

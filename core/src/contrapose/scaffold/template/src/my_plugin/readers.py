@@ -1,8 +1,10 @@
 """Readers: datasets that aren't tables or folders of files."""
 
 import copy
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from contrapose import DataError, Sample
@@ -23,7 +25,7 @@ class Recording:
         try:
             with np.load(path) as file:
                 self.grids, self.label = file["grids"], file["label"]
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile, zlib.error) as error:
             raise DataError(f"{path}: no recording: {error}") from error
         self.ids = np.arange(len(self.label))
         self.modality = modalities["my_modality"]
