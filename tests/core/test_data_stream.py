@@ -303,8 +303,8 @@ def test_a_stream_of_which_nothing_can_be_read_ends(shards):
 
 def test_what_a_config_gets_wrong_is_one_line(shards, tmp_path, monkeypatch):
     for said, why, where in [
-        ({"path": "pipe:cat x.tar"}, "a config runs no commands", ()),
-        ({"path": "simplecache::reference://x.tar"}, "a config runs no commands", ()),
+        ({"path": "pipe:cat x.tar"}, "begins with one of http, https, s3", ()),
+        ({"path": "s3://bucket/a.zip::memory://x.tar"}, "chained addresses are refused", ()),
         ({"path": f"{shards}/part-0.tar", "columns": {"pulse": "bat"}}, "did you mean 'beat'", ("modalities", "pulse")),
         ({"path": f"{shards}/part-0.tar", "meta": {"label": "kin"}}, "did you mean 'kind'", ("meta", "label")),
         ({"path": f"{shards}/part-0.tar", "streaming": False, "samples": 5}, "is for streams", ("samples",)),

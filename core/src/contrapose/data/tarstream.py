@@ -6,6 +6,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from http.client import InvalidURL
 from pathlib import Path
 from typing import IO, Annotated, Any, Self, cast
 from urllib.request import urlopen
@@ -13,14 +14,14 @@ from urllib.request import urlopen
 import pyarrow as pa
 from pydantic import Field
 
-from contrapose.data.cells import NamedBytes
+from contrapose.data.cells import NOWHERE, NamedBytes
 from contrapose.data.failure import one_line
-from contrapose.data.shards import ADDRESS, expand, shards_of
+from contrapose.data.shards import ADDRESS, SCHEMES, expand, shards_of
 from contrapose.data.stream import Found, RowStream
 from contrapose.data.table import Columns, as_cell
 from contrapose.data.tar import TarReader
 from contrapose.data.tarindex import PARSED, parsed, split_name
-from contrapose.errors import ConfigError, DataError, PluginError
+from contrapose.errors import ConfigError, DataError, PluginError, Unreachable
 from contrapose.types import Modality
 
 TIMEOUT = 60.0
@@ -68,15 +69,16 @@ class TarStream(RowStream):
         base: Path | None = None,
         samples: int | None = None,
     ) -> None:
-        if re.match(r"(pipe|reference):|\w+::", path):  # fsspec's references are templates, chains may lead to them
-            raise ConfigError(
-                "a config runs no commands, so pipe: and chained addresses are refused; give the data's own"
-            )
-        self._addresses = expand(path) if re.match(ADDRESS, path) else [str(file) for file in shards_of(path, base)]
+        away = re.match(ADDRESS, path) is not None
+        self._addresses = expand(path) if away else [str(file) for file in shards_of(path, base)]
+        for address in self._addresses:
+            check_address(address)
         specs = [[spec] if isinstance(spec, str) else spec for spec in columns.values() if spec is not None]
         self._kept = {column for spec in specs for column in spec}
         # Their names in messages: what follows a question mark may be a key that nobody else should read.
         super().__init__([a.partition("?")[0] for a in self._addresses], modalities, columns, meta, samples)
+        if away:
+            self.root = NOWHERE
 
     def found(self, shard: int, start: int) -> Iterator[Found]:
         """See the base class."""
@@ -133,12 +135,35 @@ class _Strict(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from None
 
 
+def check_address(address: str) -> None:
+    """Raise `ConfigError` for an address whose scheme isn't among ``SCHEMES``, and for a chain of several."""
+    if not re.match(ADDRESS, address):
+        return
+    shown = address.partition("?")[0]
+    scheme, colon, rest = address.partition("://")
+    if not colon or scheme not in SCHEMES:
+        raise ConfigError(
+            f"{shown}: an address begins with one of {', '.join(SCHEMES)}, and ://; a file here is given as its path"
+        )
+    if "::" in rest and not scheme.startswith("http"):  # where it is an IPv6 host, and Python itself reads
+        raise ConfigError(f"{shown}: chained addresses are refused, as they may run code; give the data's own")
+
+
 def open_address(address: str) -> IO[bytes]:
-    """A file or an address, to be read from its beginning. Raises ``OSError``, or ``PluginError`` where a package lacks."""
+    """A file or an address, to be read from its beginning.
+
+    Raises ``OSError`` where it can't be reached, `Unreachable` where it is none that can be, `ConfigError` as `check_address`
+    does, or `PluginError` where a package lacks.
+    """
+    check_address(address)
     if not re.match(ADDRESS, address):
         return open(address, "rb")
     if re.match("https?:", address):
-        return cast(IO[bytes], urlopen(address, timeout=TIMEOUT))
+        try:
+            return cast(IO[bytes], urlopen(address, timeout=TIMEOUT))
+        except (ValueError, InvalidURL):  # whose words may hold a key
+            why = "can't be asked for: a bracket, a port or a sign that no address has (a space is %20 in one)"
+            raise Unreachable(f"{address.partition('?')[0]}: {why}") from None
     import fsspec
 
     try:
