@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.client import InvalidURL
 from pathlib import Path
 from typing import IO, Annotated, Any, Self, cast
@@ -20,12 +23,13 @@ from contrapose.data.shards import ADDRESS, SCHEMES, expand, shards_of
 from contrapose.data.stream import Found, RowStream
 from contrapose.data.table import Columns, as_cell
 from contrapose.data.tar import TarReader
-from contrapose.data.tarindex import PARSED, parsed, split_name
+from contrapose.data.tarindex import PARSED, Header, parsed, split_name
 from contrapose.errors import ConfigError, DataError, PluginError, Unreachable
 from contrapose.types import Modality
 
 TIMEOUT = 60.0
 """Seconds that a server may be silent."""
+GZIP = b"\x1f\x8b"
 
 
 def webdataset(
@@ -85,7 +89,10 @@ class TarStream(RowStream):
         number = -1
         with open_address(self._addresses[shard]) as file:
             try:
-                with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict) as tar:
+                packed = io.BufferedReader(cast(io.RawIOBase, file))
+                # tarfile's own gz looks at no checksum, which stands at the end
+                plain = gzip.GzipFile(fileobj=packed) if packed.peek(2)[:2] == GZIP else packed
+                with tarfile.open(fileobj=plain, mode="r|*" if plain is packed else "r|", tarinfo=_Strict) as tar:
                     thing: Found | None = None
                     key = None
                     for member in tar:
@@ -101,9 +108,11 @@ class TarStream(RowStream):
                             thing = (cells, []) if number >= start else None
                         if thing is not None:
                             _add(thing, member.name, suffix, cast(IO[bytes], tar.extractfile(member)).read())
+                    while plain is not packed and plain.read(1 << 16):
+                        pass
                     if thing is not None:
                         yield self._joined(thing)
-            except (tarfile.TarError, EOFError, zlib.error) as error:
+            except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
                 if getattr(file, "length", None):  # the server promised more
                     raise ConnectionError("the connection broke off") from error
                 at = f"after {number:,} samples" if number > 0 else "from its first sample on"
@@ -122,7 +131,7 @@ class TarStream(RowStream):
         return cells, failed
 
 
-class _Strict(tarfile.TarInfo):
+class _Strict(Header):
     """A member's header, where one that is cut short or damaged is no end of the archive: that would pass in silence."""
 
     @classmethod
@@ -167,12 +176,41 @@ def open_address(address: str) -> IO[bytes]:
     import fsspec
 
     try:
-        return cast(IO[bytes], fsspec.open(address, "rb").open())
+        with _as_os_errors():
+            return cast(IO[bytes], _Remote(fsspec.open(address, "rb").open()))
     except ImportError as error:
         raise PluginError(f"{address.partition('?')[0]}: {one_line(error)}") from error
-    except OSError:
+
+
+class _Remote(io.RawIOBase):
+    """A file of fsspec's, whatever its protocol's package raises."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _as_os_errors():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """What each protocol's package has of its own, as the ``OSError`` that it is about."""
+    try:
+        yield
+    except (OSError, ImportError, MemoryError):
         raise
-    except Exception as error:  # each protocol's package has its own
+    except Exception as error:
         raise OSError(one_line(error)) from error
 
 
@@ -193,5 +231,5 @@ def _as_table(value: list[Any]) -> Any:
     """A list as a table gives it: an array, where it is one of numbers."""
     try:
         return as_cell(pa.scalar(value))
-    except pa.ArrowException:
+    except (pa.ArrowException, OverflowError, UnicodeError):
         return value
