@@ -127,12 +127,12 @@ class HuggingFaceStream(RowStream):
         except ImportError as error:
             raise PluginError(f"{self.shards[shard]}: {one_line(error)}") from error
         except Exception as error:
-            # Arrow's for damaged data is a plain OSError; what is neither it nor of DAMAGED is about a server.
-            if isinstance(error, DAMAGED) or (type(error) is OSError and error.errno is None):
-                raise DataError(f"{self.shards[shard]}: cut short or damaged: {one_line(error)}") from error
-            if isinstance(error, OSError):
+            plain = type(error) is OSError and error.errno is None  # as Arrow has it for damaged data
+            if isinstance(error, OSError) and not plain and not isinstance(error, gzip.BadGzipFile):
                 raise
-            raise OSError(one_line(error)) from error
+            if plain or isinstance(error, DAMAGED):
+                raise DataError(f"{self.shards[shard]}: cut short or damaged: {one_line(error)}") from error
+            raise OSError(one_line(error)) from error  # a server's, whose packages have kinds of their own
 
 
 def _root(path: str) -> Path:

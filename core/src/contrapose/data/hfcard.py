@@ -49,7 +49,7 @@ def _leads_out(place: str) -> bool:
 
 def _places(folder: Path) -> Iterator[str]:
     """The paths in the card, ``README.md``, and in ``.huggingface.yaml``, which adds to it."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
     from huggingface_hub import DatasetCard
 
     card, more = folder / "README.md", folder / ".huggingface.yaml"
