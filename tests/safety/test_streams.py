@@ -14,7 +14,7 @@ from contrapose.data.cells import FOLLOW, NOWHERE, read_bytes
 from contrapose.data.hf import HuggingFaceReader, HuggingFaceStream
 from contrapose.data.shards import SCHEMES
 from contrapose.data.tar import TarReader
-from contrapose.data.tarindex import MOST_SAID
+from contrapose.data.tarindex import MOST, MOST_SAID
 from contrapose.data.tarstream import TarStream, open_address
 from contrapose.errors import ContraposeWarning, Unreachable
 from tests.safety.test_data import header, sized
@@ -79,6 +79,12 @@ def test_an_address_runs_no_code_and_reads_no_file_here(tmp_path: Path, form: st
 
 def test_the_schemes_are_those_of_places_elsewhere() -> None:
     assert not {"file", "local", "pipe", "reference", "zip", "tar", "simplecache", "filecache"} & {*SCHEMES}
+
+
+def test_the_page_names_them_and_the_limits() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "safety.md").read_text(encoding="utf-8")
+    assert f"{', '.join(f'`{s}`' for s in SCHEMES[:-1])} and `{SCHEMES[-1]}`" in page
+    assert f"{MOST >> 30} GiB, a long name {MOST_SAID >> 20} MiB" in page
 
 
 @pytest.mark.parametrize(
@@ -300,6 +306,13 @@ def test_links_of_a_dataset_that_leave_it_are_refused_unless_the_person_says_oth
         first(reader, folder)
     monkeypatch.setenv(FOLLOW, "1")
     assert first(reader, folder) == "secret"
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_s_name_that_could_pass_for_an_address(folder: Path, reader: type) -> None:
+    (folder / "sub/rows.csv").rename(folder / "sub/a::reference.csv")
+    with pytest.raises(DataError, match="could pass for an address"):
+        first(reader, folder)
 
 
 @pytest.mark.parametrize("path", ["zip://a::reference://k::file://{}", "file://{}", "hf://datasets/../{}", "a::b"])

@@ -39,8 +39,7 @@ def check_dataset(path: str) -> None:
         raise
     except Exception as error:  # of a parser
         raise DataError(f"{path}: its card or its state can't be read: {one_line(error)}") from error
-    if not may_follow():
-        _check_links(folder)
+    _check_tree(folder)
 
 
 def _leads_out(place: str) -> bool:
@@ -88,10 +87,12 @@ def _strings(node: Any) -> Iterator[str]:
         raise ValueError(f"{node!r:.40} is no path")
 
 
-def _check_links(folder: Path) -> None:
+def _check_tree(folder: Path) -> None:
     for at, folders, files in os.walk(folder):
         for file in (Path(at, name) for name in (*folders, *files)):
-            if file.is_symlink() and leaves(file, folder):
+            if "::" in file.name:  # which fsspec takes for a chain
+                raise DataError(f"{file}: no name for a file of a dataset: it could pass for an address")
+            if not may_follow() and file.is_symlink() and leaves(file, folder):
                 raise DataError(
                     f"{file}: a link that leaves the data's folder, {folder}; set {FOLLOW}=1 to trust these data's links"
                 )
