@@ -133,7 +133,8 @@ HEADERS = {
     "a huge size by pax": pax({"size": "9" * 4000}),
     "a size that is no number": pax({"GNU.sparse.size": "abc"}),
     "a map that is none": pax({"GNU.sparse.map": "1,a"}),
-    "names of names": LONG * 3000 + header("b.bin", b"x"),
+    "names of names": LONG * 20 + header("b.bin", b"x"),
+    "thousands of them": LONG * 3000 + header("b.bin", b"x"),
     "a name without end": header("b", b"x" * (MOST_SAID + 1), tarfile.GNUTYPE_LONGNAME) + header("b.bin", b"x"),
 }
 
@@ -149,6 +150,17 @@ def test_a_header_that_lies_is_damage(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"t\.tar: can't be read as tar") as error:
         TarReader(shard, {"thing": Thing()}, {"thing": None})
     assert "\n" not in str(error.value)
+
+
+def test_a_long_name_and_its_facts_are_no_lie(tmp_path: Path) -> None:
+    shard = tmp_path / "t.tar"
+    with tarfile.open(shard, "w", format=tarfile.GNU_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("n" * 5000 + ".bin"))
+    with tarfile.open(tmp_path / "u.tar", "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "c"}) as tar:
+        for k in range(40):
+            tar.addfile(tarfile.TarInfo(f"{k}" * 500 + ".bin"))
+    assert [s.data["thing"] for s in streamed(tmp_path / "{t,u}.tar")] == [b""] * 41
+    assert len(TarReader(tmp_path / "{t,u}.tar", {"thing": Thing()}, {"thing": None})) == 41
 
 
 NESTED = b'{"k": ' + b"[" * 90 + b"]" * 90 + b"}"

@@ -22,6 +22,8 @@ MOST = 1 << 31
 """Bytes of a file in a tar."""
 MOST_SAID = 1 << 20
 """Bytes of what the next file's header is said to be: a long name, or any of pax's facts."""
+MOST_SAYINGS = 16
+"""Headers in a row that say something of the next; of pax's and GNU's kinds together there are 4."""
 SAYINGS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -41,11 +43,17 @@ class Header(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
-        """Limits hold again, as pax gives sizes of its own."""
+        """Limits hold again, as pax gives sizes of its own, and for what tarfile reads from within itself: headers of headers."""
+        deep = getattr(tar, "deep", 0)
+        if deep > MOST_SAYINGS:
+            raise tarfile.ReadError(f"more than {MOST_SAYINGS} headers say what the next one means")
+        tar.deep = deep + 1  # type: ignore[attr-defined]
         try:
             return super().fromtarfile(tar)._within_limits()
-        except (ValueError, OverflowError, RecursionError) as error:  # a number that is none; long names of long names
+        except (ValueError, OverflowError) as error:  # a number that is none
             raise tarfile.ReadError(f"a header that can't be read ({type(error).__name__})") from None
+        finally:
+            tar.deep = deep  # type: ignore[attr-defined]
 
     def _within_limits(self) -> Self:
         most = MOST_SAID if self.type in SAYINGS else MOST
