@@ -29,6 +29,8 @@ from contrapose.types import Modality
 
 TIMEOUT = 60.0
 """Seconds that a server may be silent."""
+BUFFER = 1 << 17
+"""Bytes that are asked for at a time."""
 GZIP = b"\x1f\x8b"
 
 
@@ -89,7 +91,7 @@ class TarStream(RowStream):
         number = -1
         with open_address(self._addresses[shard]) as file:
             try:
-                packed = io.BufferedReader(cast(io.RawIOBase, file))
+                packed = io.BufferedReader(cast(io.RawIOBase, file), BUFFER)
                 # tarfile's own gz looks at no checksum, which stands at the end
                 plain = gzip.GzipFile(fileobj=packed) if packed.peek(2)[:2] == GZIP else packed
                 with tarfile.open(fileobj=plain, mode="r|*" if plain is packed else "r|", tarinfo=_Strict) as tar:
