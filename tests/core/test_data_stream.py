@@ -303,8 +303,8 @@ def test_a_stream_of_which_nothing_can_be_read_ends(shards):
 
 def test_what_a_config_gets_wrong_is_one_line(shards, tmp_path, monkeypatch):
     for said, why, where in [
-        ({"path": "pipe:cat x.tar"}, "a config runs no commands", ()),
-        ({"path": "simplecache::reference://x.tar"}, "a config runs no commands", ()),
+        ({"path": "pipe:cat x.tar"}, "begins with one of http, https, s3", ()),
+        ({"path": "s3://bucket/a.zip::memory://x.tar"}, "chained addresses are refused", ()),
         ({"path": f"{shards}/part-0.tar", "columns": {"pulse": "bat"}}, "did you mean 'beat'", ("modalities", "pulse")),
         ({"path": f"{shards}/part-0.tar", "meta": {"label": "kin"}}, "did you mean 'kind'", ("meta", "label")),
         ({"path": f"{shards}/part-0.tar", "streaming": False, "samples": 5}, "is for streams", ("samples",)),
@@ -416,6 +416,78 @@ def test_an_address_that_does_not_answer_is_one_line(shards, server):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("status", "tries"), [(404, 1), (403, 1), (408, 5), (425, 5), (429, 5), (500, 5)])
+def test_a_server_is_asked_again_where_it_may_say_otherwise(shards, server, status, tries):
+    stream = opened(f"{server.url}/part-{{0..4}}.tar")
+    server.asked.clear()
+    server.mood = lambda path: str(status) if "part-2" in path else None
+    with pytest.raises(Unreachable, match=str(status)):
+        list(stream)
+    assert sum("part-2" in path for path in server.asked) == tries
+
+
+class Down(Exception):
+    """An error of a protocol's package, which is no OSError."""
+
+    def __init__(self, status=None):
+        super().__init__("the bucket is down")
+        self.status = status
+
+
+@pytest.mark.parametrize(("status", "tries"), [(None, 5), (503, 5), (429, 5), (403, 1)])
+def test_what_a_protocol_s_package_raises_while_reading_is_asked_for_again(shards, monkeypatch, status, tries):
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for k in range(3):
+        memory.pipe(f"/shards/part-{k}.tar", (shards / f"part-{k}.tar").read_bytes())
+    whole = samples_of(opened(shards / "part-{0..2}.tar"))
+    stream = opened("memory://shards/part-{0..2}.tar")
+    asked = []
+    kind = type(memory.open("/shards/part-1.tar"))
+    read = kind.read
+
+    def failing(self, *a):
+        if self.path == "/shards/part-1.tar" and self.tell() > 0 and len(asked) < most:
+            asked.append(self.tell())
+            raise Down(status)
+        return read(self, *a)
+
+    monkeypatch.setattr(kind, "read", failing)
+    most = 3 if tries > 1 else 0
+    assert samples_of(stream) == whole
+    assert len(asked) == most
+    asked.clear()
+    most = 1000
+    with pytest.raises(Unreachable, match="the bucket is down") as error:
+        list(stream)
+    assert "\n" not in str(error.value)
+    assert len(asked) == tries
+
+
+def test_a_flipped_bit_in_a_compressed_shard_is_named(shards):
+    file = shards / "part-2.tar.gz"
+    packed = bytearray(gzip.compress((shards / "part-2.tar").read_bytes(), 0))
+    packed[packed.index(b"15 5.0 1e-9") + 1] ^= 1  # 14, which is a number too
+    file.write_bytes(packed)
+    stream = opened(file, meta={})
+    with pytest.warns(
+        ContraposeWarning, match=r"part-2\.tar\.gz: cut short or damaged after \d+ samples: CRC check failed"
+    ):
+        list(stream)
+
+
+def test_a_compressed_shard_at_an_address_is_taken_up_where_it_broke_off(shards, server):
+    whole = samples_of(opened(shards / "part-*.tar"))
+    for k in range(len(SIZES)):
+        (shards / f"part-{k}.tar.gz").write_bytes(gzip.compress((shards / f"part-{k}.tar").read_bytes(), 1))
+    stream = opened(f"{server.url}/part-{{0..4}}.tar.gz")
+    server.asked.clear()
+    size = (shards / "part-2.tar.gz").stat().st_size
+    server.mood = lambda path: size // 2 if "part-2" in path and len(server.asked) < 5 else None
+    assert samples_of(stream) == whole
+    assert len(server.asked) > len(SIZES)
+
+
 def test_other_addresses_go_through_fsspec(shards):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
@@ -511,6 +583,42 @@ def test_a_damaged_parquet_file_is_left_out_and_named(parquet, where):
     file.write_bytes(data if where == "page" else data[:-50])
     with pytest.warns(ContraposeWarning, match="shard 2: cut short or damaged"):
         assert len(list(stream)) == 13
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "tries"),
+    [
+        (Down(), Unreachable, 5),
+        (Down(429), Unreachable, 5),
+        (Down(404), Unreachable, 1),
+        (TimeoutError("slow"), Unreachable, 5),
+        (ValueError("no such page"), DataError, 1),
+        (EOFError("the end"), DataError, 1),
+        (gzip.BadGzipFile("CRC"), DataError, 1),
+        (OSError("Couldn't deserialize thrift"), DataError, 1),
+    ],
+)
+def test_an_error_of_an_iterable_dataset_is_damage_or_its_server_s(parquet, error, kind, tries):
+    asked = []
+
+    class Failing:
+        def shard(self, num_shards, index):
+            return self
+
+        def skip(self, rows):
+            return self
+
+        def iter(self, batch_size):
+            asked.append(batch_size)
+            raise error
+
+    stream = hf(parquet)
+    stream._dataset = Failing()
+    with pytest.raises(DataError) as found:
+        list(stream.rows(0))
+    assert type(found.value) is kind
+    assert "\n" not in str(found.value)
+    assert len(asked) == tries
 
 
 def test_what_an_iterable_dataset_cannot_be_is_one_line(parquet):

@@ -195,7 +195,11 @@ def test_the_lists_come_from_the_environment_too(install: Install, monkeypatch: 
         ("encoder", "foo/nt", "did you mean 'foo/net'"),
         ("encoder", "nett", "did you mean 'net'"),
         ("encoder", "fooo/net", "did you mean 'foo/net'"),
-        ("encoder", "quux/blorb", "no plugin 'quux' is installed; pip install contrapose-quux"),
+        (
+            "encoder",
+            "quux/blorb",
+            "no plugin 'quux' is installed; those of contrapose: pip install contrapose-<modality>",
+        ),
         ("view", "foo/net", "there is no view 'foo/net'; did you mean the encoder of that name?"),
         ("enoder", "foo/net", "no kind of component 'enoder'; did you mean 'encoder'"),
     ],

@@ -150,7 +150,7 @@ def test_embedding_a_stream_follows_its_order_and_packing_gives_positions(projec
         (("window: 6", "together: label"), "train.together: a stream's samples come as they are read"),
         (("samples: 24", "samples: 4"), "data.samples: an epoch of 4 samples has no batch of 8"),
         (("window: 6", "workers: 5"), "train.workers: a shard has one reader, and there are 4"),
-        (("part-{0..3}.tar.gz", "pipe:cat part-0.tar"), "data: a config runs no commands"),
+        (("part-{0..3}.tar.gz", "pipe:cat part-0.tar"), "begins with one of http, https, s3"),
     ],
 )
 def test_what_a_stream_cannot_do_is_one_line(project, capsys, change, why):

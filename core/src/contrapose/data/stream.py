@@ -23,6 +23,8 @@ from contrapose.types import Modality, Raw, Sample, ident
 
 HEAD = 64
 """So many samples say which columns there are, and of what type those under ``meta`` are."""
+PASSING = (408, 425, 429)
+"""Statuses below 500 of a server that may say otherwise later: timeout, too early, too many requests."""
 TRIES = 5
 WAIT = 2.0
 """How often in a row a shard is asked for, and seconds before it is asked for again, each time twice as many."""
@@ -90,8 +92,7 @@ class RowStream:
                 return
             except (OSError, HTTPException) as error:
                 tries += 1
-                gone = isinstance(error, FileNotFoundError) or getattr(error, "code", 500) < 500  # a server's 404
-                if gone or tries == TRIES:
+                if _lasts(error) or tries == TRIES:
                     why = f"{self.shards[shard]}: can't be read after {start:,} samples: {one_line(error)}"
                     raise Unreachable(f"{why}, asked {tries} times" if tries > 1 else why) from None
                 time.sleep(WAIT * 2 ** (tries - 1))
@@ -183,14 +184,28 @@ class _Cells:
         return (cells for cells in rows if cells is not None)
 
 
+def _lasts(error: Exception) -> bool:
+    """Whether a server, or the disk, would say the same again: there is no such thing, or it may not be read."""
+    if isinstance(error, (FileNotFoundError, PermissionError)):
+        return True
+    for said in (error, error.__cause__):  # urllib and gcsfs have a code, aiohttp a status, huggingface_hub a response
+        answer = getattr(said, "response", None)
+        for code in (getattr(said, "code", None), getattr(said, "status", None), getattr(answer, "status_code", None)):
+            if isinstance(code, int):
+                return 300 <= code < 500 and code not in PASSING
+    return False
+
+
 def number(value: Any) -> float | int | None:
     """A cell as a number, as `encode` has it; text, and a file's name, as ``ident`` of it. Raises `DataError`."""
     text = value.name if isinstance(value, NamedBytes) else value
-    if value is None or isinstance(text, str):
-        return None if value is None else ident(text)
+    if value is None:
+        return None
     try:
-        found: float | int = encode(pa.chunked_array([pa.array([value])]))[0][0].item()
-    except pa.ArrowException as error:
+        found: float | int = (
+            ident(text) if isinstance(text, str) else encode(pa.chunked_array([pa.array([value])]))[0][0].item()
+        )
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
         raise DataError(f"{type(value).__name__} can't serve as a number or a label: {one_line(error)}") from None
     return found
 

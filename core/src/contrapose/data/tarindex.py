@@ -6,7 +6,7 @@ import hashlib
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -18,6 +18,48 @@ MEMBER = pa.struct([("shard", pa.int32()), ("offset", pa.int64()), ("size", pa.i
 """Where a file lies: in which shard, from which byte on, of what size, under what name."""
 PARSED = ("json", "cls")
 """Files that are read with the index, and are columns of values from then on."""
+MOST = 1 << 31
+"""Bytes of a file in a tar."""
+MOST_SAID = 1 << 20
+"""Bytes of what the next file's header is said to be: a long name, or any of pax's facts."""
+MOST_SAYINGS = 16
+"""Headers in a row that say something of the next; of pax's and GNU's kinds together there are 4."""
+SAYINGS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+
+class Header(tarfile.TarInfo):
+    """A member's header, as a stranger may have written it: what can't be, or is past ``MOST``, is a ``tarfile.ReadError``."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Limits hold before tarfile reads what a long name claims to be."""
+        return super().frombuf(buf, encoding, errors)._within_limits()
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        """Limits hold again, as pax gives sizes of its own, and for what tarfile reads from within itself: headers of headers."""
+        deep = getattr(tar, "deep", 0)
+        if deep > MOST_SAYINGS:
+            raise tarfile.ReadError(f"more than {MOST_SAYINGS} headers say what the next one means")
+        tar.deep = deep + 1  # type: ignore[attr-defined]
+        try:
+            return super().fromtarfile(tar)._within_limits()
+        except (ValueError, OverflowError) as error:  # a number that is none
+            raise tarfile.ReadError(f"a header that can't be read ({type(error).__name__})") from None
+        finally:
+            tar.deep = deep  # type: ignore[attr-defined]
+
+    def _within_limits(self) -> Self:
+        most = MOST_SAID if self.type in SAYINGS else MOST
+        if not 0 <= self.size <= most:
+            raise tarfile.ReadError(f"the size of {self.name[:60]!r} isn't from 0 to {most:,} bytes")
+        return self
 
 
 def index_of(shards: Sequence[Path]) -> Made:
@@ -30,13 +72,13 @@ def index_of(shards: Sequence[Path]) -> Made:
     for number, shard in enumerate(shards):
         try:
             tables.append(_table(_things(shard, number, broken), shard))
-        except (tarfile.TarError, ValueError, OverflowError) as error:
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
             raise DataError(f"{shard}: can't be read as tar, or is cut short: {error}") from None
         except OSError as error:
             raise DataError(f"{shard}: {error.strerror or error}") from None
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
+    except (pa.ArrowException, RecursionError) as error:
         raise DataError(f"the .json files of {shards[0].name} and others mix types in a key: {error}") from None
     if broken:
         warn(f"{len(broken):,} files can't be parsed, so what they tell is blank; the first: {broken[0]}")
@@ -56,10 +98,10 @@ def _things(shard: Path, number: int, broken: list[str]) -> list[dict[str, Any]]
                 "its beginning, by data: {use: webdataset, path: ..., streaming: true}"
             )
         file.seek(0)
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as tar:
             last = -1
             for member in tar:
-                if member.offset <= last or member.size < 0:  # a size below 0 would send us round for ever
+                if member.offset <= last:
                     raise DataError(f"{shard}: damaged at byte {member.offset:,}: {member.name[:60]!r} goes backwards")
                 last = member.offset
                 key, suffix = split_name(member.name)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import InvalidURL
 from pathlib import Path
 from typing import IO, Annotated, Any, Self, cast
 from urllib.request import urlopen
@@ -13,18 +17,21 @@ from urllib.request import urlopen
 import pyarrow as pa
 from pydantic import Field
 
-from contrapose.data.cells import NamedBytes
+from contrapose.data.cells import NOWHERE, NamedBytes
 from contrapose.data.failure import one_line
-from contrapose.data.shards import ADDRESS, expand, shards_of
+from contrapose.data.shards import ADDRESS, SCHEMES, expand, shards_of
 from contrapose.data.stream import Found, RowStream
 from contrapose.data.table import Columns, as_cell
 from contrapose.data.tar import TarReader
-from contrapose.data.tarindex import PARSED, parsed, split_name
-from contrapose.errors import ConfigError, DataError, PluginError
+from contrapose.data.tarindex import PARSED, Header, parsed, split_name
+from contrapose.errors import ConfigError, DataError, PluginError, Unreachable
 from contrapose.types import Modality
 
 TIMEOUT = 60.0
 """Seconds that a server may be silent."""
+BUFFER = 1 << 17
+"""Bytes that are asked for at a time."""
+GZIP = b"\x1f\x8b"
 
 
 def webdataset(
@@ -68,22 +75,26 @@ class TarStream(RowStream):
         base: Path | None = None,
         samples: int | None = None,
     ) -> None:
-        if re.match(r"(pipe|reference):|\w+::", path):  # fsspec's references are templates, chains may lead to them
-            raise ConfigError(
-                "a config runs no commands, so pipe: and chained addresses are refused; give the data's own"
-            )
-        self._addresses = expand(path) if re.match(ADDRESS, path) else [str(file) for file in shards_of(path, base)]
+        away = re.match(ADDRESS, path) is not None
+        self._addresses = expand(path) if away else [str(file) for file in shards_of(path, base)]
+        for address in self._addresses:
+            check_address(address)
         specs = [[spec] if isinstance(spec, str) else spec for spec in columns.values() if spec is not None]
         self._kept = {column for spec in specs for column in spec}
         # Their names in messages: what follows a question mark may be a key that nobody else should read.
         super().__init__([a.partition("?")[0] for a in self._addresses], modalities, columns, meta, samples)
+        if away:
+            self.root = NOWHERE
 
     def found(self, shard: int, start: int) -> Iterator[Found]:
         """See the base class."""
         number = -1
         with open_address(self._addresses[shard]) as file:
             try:
-                with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Strict) as tar:
+                packed = io.BufferedReader(cast(io.RawIOBase, file), BUFFER)
+                # tarfile's own gz looks at no checksum, which stands at the end
+                plain = gzip.GzipFile(fileobj=packed) if packed.peek(2)[:2] == GZIP else packed
+                with tarfile.open(fileobj=plain, mode="r|*" if plain is packed else "r|", tarinfo=_Strict) as tar:
                     thing: Found | None = None
                     key = None
                     for member in tar:
@@ -99,9 +110,11 @@ class TarStream(RowStream):
                             thing = (cells, []) if number >= start else None
                         if thing is not None:
                             _add(thing, member.name, suffix, cast(IO[bytes], tar.extractfile(member)).read())
+                    while plain is not packed and plain.read(1 << 16):
+                        pass
                     if thing is not None:
                         yield self._joined(thing)
-            except (tarfile.TarError, EOFError, zlib.error) as error:
+            except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
                 if getattr(file, "length", None):  # the server promised more
                     raise ConnectionError("the connection broke off") from error
                 at = f"after {number:,} samples" if number > 0 else "from its first sample on"
@@ -120,7 +133,7 @@ class TarStream(RowStream):
         return cells, failed
 
 
-class _Strict(tarfile.TarInfo):
+class _Strict(Header):
     """A member's header, where one that is cut short or damaged is no end of the archive: that would pass in silence."""
 
     @classmethod
@@ -133,21 +146,73 @@ class _Strict(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from None
 
 
+def check_address(address: str) -> None:
+    """Raise `ConfigError` for an address whose scheme isn't among ``SCHEMES``, and for a chain of several."""
+    if not re.match(ADDRESS, address):
+        return
+    shown = address.partition("?")[0]
+    scheme, colon, rest = address.partition("://")
+    if not colon or scheme not in SCHEMES:
+        raise ConfigError(
+            f"{shown}: an address begins with one of {', '.join(SCHEMES)}, and ://; a file here is given as its path"
+        )
+    if "::" in rest and not scheme.startswith("http"):  # where it is an IPv6 host, and Python itself reads
+        raise ConfigError(f"{shown}: chained addresses are refused, as they may run code; give the data's own")
+
+
 def open_address(address: str) -> IO[bytes]:
-    """A file or an address, to be read from its beginning. Raises ``OSError``, or ``PluginError`` where a package lacks."""
+    """A file or an address, to be read from its beginning.
+
+    Raises ``OSError`` where it can't be reached, `Unreachable` where it is none that can be, `ConfigError` as `check_address`
+    does, or `PluginError` where a package lacks.
+    """
+    check_address(address)
     if not re.match(ADDRESS, address):
         return open(address, "rb")
     if re.match("https?:", address):
-        return cast(IO[bytes], urlopen(address, timeout=TIMEOUT))
+        try:
+            return cast(IO[bytes], urlopen(address, timeout=TIMEOUT))
+        except (ValueError, InvalidURL):  # whose words may hold a key
+            why = "can't be asked for: a bracket, a port or a sign that no address has (a space is %20 in one)"
+            raise Unreachable(f"{address.partition('?')[0]}: {why}") from None
     import fsspec
 
     try:
-        return cast(IO[bytes], fsspec.open(address, "rb").open())
+        with _as_os_errors():
+            return cast(IO[bytes], _Remote(fsspec.open(address, "rb").open()))
     except ImportError as error:
         raise PluginError(f"{address.partition('?')[0]}: {one_line(error)}") from error
-    except OSError:
+
+
+class _Remote(io.RawIOBase):
+    """A file of fsspec's, whatever its protocol's package raises."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _as_os_errors():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """What each protocol's package has of its own, as the ``OSError`` that it is about."""
+    try:
+        yield
+    except (OSError, ImportError, MemoryError):
         raise
-    except Exception as error:  # each protocol's package has its own
+    except Exception as error:
         raise OSError(one_line(error)) from error
 
 
@@ -168,5 +233,5 @@ def _as_table(value: list[Any]) -> Any:
     """A list as a table gives it: an array, where it is one of numbers."""
     try:
         return as_cell(pa.scalar(value))
-    except pa.ArrowException:
+    except (pa.ArrowException, OverflowError, UnicodeError):
         return value

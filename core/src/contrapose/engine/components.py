@@ -11,6 +11,7 @@ from contrapose.config import build, signature
 from contrapose.config.schema import ModalityConfig
 from contrapose.errors import ConfigError, PluginError, did_you_mean
 from contrapose.plugins import registry
+from contrapose.plugins.registry import TO_INSTALL
 from contrapose.types import Modality, Reader, Sample, StreamReader
 
 
@@ -56,7 +57,7 @@ def make_modality(name: str, said: Any, path: tuple[str, ...]) -> Modality:
         near = did_you_mean(name, known)
         if "did you mean" in near or "ambiguous" in str(e) or name in known:
             raise ConfigError(str(e), path) from e
-        raise ConfigError(f"modality {name!r} is not installed: pip install contrapose-{name}", path) from e
+        raise ConfigError(f"modality {name!r} is not installed; {TO_INSTALL}", path) from e
     made: Modality = build("modality", {"use": name, **arguments}, path)
     return made
 

@@ -18,6 +18,8 @@ from contrapose.plugins.spec import KINDS, Offer, PluginStatus, Spec
 from contrapose.plugins.watch import aside
 
 DATA_FILES = (".yaml", ".yml")
+TO_INSTALL = "those of contrapose: pip install contrapose-<modality>"
+"""What a message says of a name that isn't on offer: a stranger may have chosen it, so it becomes no part of a command."""
 
 
 class Registry:
@@ -140,7 +142,7 @@ class Registry:
         near = did_you_mean(name, [o.name if slash else o.spec.name for o in offers])
         plugins = [p for p in self.manager.plugins if slash and p.prefix == prefix]
         if slash and not plugins and "did you mean" not in near:
-            return f"{said}: no plugin {prefix!r} is installed; pip install contrapose-{prefix}"
+            return f"{said}: no plugin {prefix!r} is installed; {TO_INSTALL}"
         for plugin in plugins:
             if not plugin.offers:
                 return f"{said}: plugin {plugin.distribution} is {plugin.status}"
