@@ -33,7 +33,19 @@ ALIKE = [{"icon": picture(40, 40, mode=mode)} for mode in ("RGB", "L", "P")]
 SMALL = {"use": "image/eval", "size": 32}
 RECIPES: dict[str, dict[str, Any]] = {
     f"image/{name}": {"size": 32}
-    for name in ("simclr", "simclr-cifar", "moco-v2", "byol-a", "byol-b", "crosspoint", "random-resized-crop")
+    for name in (
+        "simclr",
+        "simclr-cifar",
+        "moco-v1",
+        "moco-v2",
+        "byol-a",
+        "byol-b",
+        "crosspoint",
+        "random-resized-crop",
+    )
+} | {
+    f"image/{name}": {"size": 24}
+    for name in ("swav-global", "swav-local", "dino-global-1", "dino-global-2", "dino-local")
 }
 STEPS: dict[str, dict[str, Any]] = {
     f"image/{name}": {} for name in ("flip", "color-jitter", "grayscale", "blur", "solarize")
