@@ -58,6 +58,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "image/resnet50": {},
     "image/vit-tiny": {"size": 32, "patch": 8},
     "image/vit-small": {"size": 32, "patch": 16},
+    "image/torchvision": {"name": "shufflenet_v2_x0_5"},
 }
 
 
@@ -85,6 +86,18 @@ class TestJigsaw(ViewContract):
     cells = UNLIKE
 
 
+class TestLab(ViewContract):
+    spec = "image/lab"
+    arguments = {"size": 24}
+    cells = UNLIKE
+
+
+class TestTorchvision(ViewContract):
+    spec = "image/torchvision"
+    arguments = {"transform": {"use": "RandomPerspective", "distortion_scale": 0.3, "p": 1.0}}
+    cells = ALIKE
+
+
 class TestFixedViews(ViewContract):
     specs = FIXED
     cells = UNLIKE
@@ -94,5 +107,12 @@ class TestFixedViews(ViewContract):
 
 class TestEncoders(EncoderContract):
     specs = ENCODERS
+    cells = UNLIKE[:3]
+    view = SMALL
+
+
+class TestTimm(EncoderContract):
+    spec = "image/timm"
+    arguments = {"name": "test_vit", "size": 32}
     cells = UNLIKE[:3]
     view = SMALL

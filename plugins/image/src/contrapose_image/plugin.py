@@ -14,6 +14,7 @@ _SWAV = "Caron et al., SwAV, NeurIPS 2020, arXiv:2006.09882"
 _DINO = "Caron et al., DINO, ICCV 2021, arXiv:2104.14294"
 _CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
 _PIRL = "Misra & van der Maaten, PIRL, CVPR 2020, arXiv:1912.01991"
+_CMC = "Tian et al., CMC, ECCV 2020, arXiv:1906.05849"
 _RESNET = "He et al., ResNet, CVPR 2016, arXiv:1512.03385"
 _VIT = "Touvron et al., DeiT, ICML 2021, arXiv:2012.12877"
 
@@ -53,6 +54,12 @@ def register_view_generators() -> list[Spec]:
         _recipe("dino-local", "dino_local", "DINO's eight small crops", _DINO),
         _recipe("crosspoint", "crosspoint", "CrossPoint's picture: resize, jitter, flip", _CROSSPOINT),
         Spec("jigsaw", "contrapose_image.jigsaw:Jigsaw", "PIRL's nine shuffled tiles", modality="image", paper=_PIRL),
+        Spec(
+            "lab", "contrapose_image.lab:lab", "CMC's lightness and colours of one crop", modality="image", paper=_CMC
+        ),
+        Spec(
+            "torchvision", "contrapose_image.transforms:Torchvision", "any transform of torchvision", modality="image"
+        ),
         _recipe("eval", "evaluation", "resize and central crop, the same each time"),
         _step("random-resized-crop", "a random rectangle, resized"),
         _step("flip", "mirrored left and right"),
@@ -66,12 +73,23 @@ def register_view_generators() -> list[Spec]:
 
 @hookimpl
 def register_encoders() -> list[Spec]:
-    """ResNets and vision transformers of torchvision, and a small network for a CPU."""
+    """ResNets and vision transformers, whatever torchvision and timm have, and a small network for a CPU."""
     return [
         _encoder("resnet18", "resnet18", "ResNet-18, 512 wide", _RESNET),
         _encoder("resnet34", "resnet34", "ResNet-34, 512 wide", _RESNET),
         _encoder("resnet50", "resnet50", "ResNet-50, 2,048 wide", _RESNET),
         _encoder("vit-tiny", "vit_tiny", "vision transformer, 12 layers, 192 wide", _VIT),
         _encoder("vit-small", "vit_small", "vision transformer, 12 layers, 384 wide", _VIT),
+        Spec(
+            "torchvision", "contrapose_image.backbones:torchvision", "any classifier of torchvision", modality="image"
+        ),
+        Spec(
+            "timm",
+            "contrapose_image.timm_models:Timm",
+            "any model of timm",
+            modality="image",
+            requires=("timm",),
+            extra="contrapose-image[timm]",
+        ),
         _encoder("small", "Small", "four convolutions for small images on a CPU"),
     ]

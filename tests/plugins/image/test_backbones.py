@@ -1,0 +1,137 @@
+"""Encoders that torchvision and timm name: against those libraries' own classifiers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torchvision import models
+
+from contrapose import ConfigError, build
+from contrapose_image.backbones import ENDS, RESNETS, UNLIKE
+
+CONVOLUTIONAL = [
+    "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5", "mnasnet0_5", "regnet_y_400mf",
+    "efficientnet_b0", "densenet121", "swin_t",
+]  # fmt: skip
+timm = pytest.importorskip("timm")
+
+
+def classifier_of(name: str) -> tuple[torch.nn.Module, list[Tensor]]:
+    """torchvision's own model, and where it puts what its head reads: a feature map or its mean."""
+    torch.manual_seed(0)
+    net = models.get_model(name).eval()
+    seen: list[Tensor] = []
+    first = next(child for child_name, child in net.named_children() if child_name in ENDS)
+    first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    return net, seen
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_taps_are_what_torchvisions_own_head_reads(name: str, tmp_path: Path) -> None:
+    net, seen = classifier_of(name)
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    encoder = build(
+        "encoder", {"use": "image/torchvision", "name": name, "weights": str(tmp_path / "weights.pth")}
+    ).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        net(encoder.normalise(images))
+        taps = encoder(images)
+    (read,) = seen
+    torch.testing.assert_close(taps["pooled"], read.mean(dim=(2, 3)) if read.ndim == 4 else read)
+    torch.testing.assert_close(taps["dense"].mean(dim=1), taps["pooled"])
+    assert {tap: values.shape[-1] for tap, values in taps.items()} == encoder.dims
+    if read.ndim == 4:
+        assert torch.equal(taps["dense"][:, 1], read[:, :, 0, 1])
+
+
+def test_every_classifier_is_of_a_family_that_is_known() -> None:
+    with torch.device("meta"):
+        for name in ("alexnet", "vgg11_bn", "convnext_tiny", "swin_v2_t", "regnet_x_400mf", "densenet161"):
+            children = [child for child, _ in models.get_model(name).named_children()]
+            assert set(children) & set(ENDS)
+    families = ("alexnet", "vgg", "convnext", "swin", "regnet", "densenet", "efficientnet", "mnasnet", "mobilenet")
+    families += ("shufflenet", "squeezenet", "vit", *RESNETS, *UNLIKE)
+    assert [n for n in models.list_models(module=models) if not n.startswith(families)] == []
+
+
+def test_resnets_have_a_stem_for_small_images() -> None:
+    encoder = build("encoder", {"use": "image/torchvision", "name": "resnext50_32x4d", "stem": "cifar"}).eval()
+    assert encoder(torch.rand(1, 3, 32, 32))["dense"].shape == (1, 16, 2048)
+    assert encoder.dims == {"pooled": 2048, "dense": 2048, "layer3": 1024}
+
+
+@pytest.mark.parametrize("use", ["torchvision", "timm"])
+def test_vits_give_the_class_token_and_the_patches(use: str) -> None:
+    node = {"torchvision": {"name": "vit_b_32", "size": 64}, "timm": {"name": "test_vit", "size": 64}}[use]
+    encoder = build("encoder", {"use": f"image/{use}", **node}).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        taps = encoder(images)
+        expected = encoder.net(encoder.normalise(images))
+    assert taps["dense"].shape == (2, {"torchvision": 4, "timm": 16}[use], encoder.dims["dense"])
+    if use == "torchvision":
+        torch.testing.assert_close(taps["pooled"], expected)
+    torch.testing.assert_close(taps["pooled"], encoder.net(encoder.normalise(images)))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit", "test_efficientnet"])
+def test_timms_pooled_is_its_own_and_dense_its_places(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = timm.create_model(name).eval()
+    save_file(net.state_dict(), tmp_path / "weights.safetensors")
+    encoder = build(
+        "encoder", {"use": "image/timm", "name": name, "weights": str(tmp_path / "weights.safetensors")}
+    ).eval()
+    images = torch.rand(2, 3, 160, 160)
+    with torch.no_grad():
+        taps = encoder(images)
+        map_ = net.forward_features(encoder.normalise(images))
+        torch.testing.assert_close(taps["pooled"], net.forward_head(map_, pre_logits=True))
+    places = map_[:, 1:] if map_.ndim == 3 else map_.flatten(2).mT
+    torch.testing.assert_close(taps["dense"], places)
+    assert encoder.normalise.mean.flatten().tolist() == pytest.approx(net.pretrained_cfg["mean"])
+
+
+def test_timms_last_channels_are_places_too() -> None:
+    encoder = build("encoder", {"use": "image/timm", "name": "swin_tiny_patch4_window7_224"}).eval()
+    with torch.no_grad():
+        taps = encoder(torch.rand(1, 3, 224, 224))
+    assert taps["dense"].shape == (1, 49, 768)
+    torch.testing.assert_close(taps["dense"].mean(dim=1), taps["pooled"])
+
+
+@pytest.mark.parametrize(
+    ("node", "message", "at"),
+    [
+        ({"use": "image/torchvision", "name": "resnet19"}, "no classifier 'resnet19'; did you mean 'resnet1", "name"),
+        ({"use": "image/torchvision", "name": "raft_small"}, "no classifier", "name"),
+        ({"use": "image/torchvision", "name": "maxvit_t"}, "one size only", "name"),
+        ({"use": "image/torchvision", "name": "swin_t", "stem": "cifar"}, "'cifar' is for ResNets", "stem"),
+        ({"use": "image/torchvision", "name": "swin_t", "size": 64}, "any size", "size"),
+        ({"use": "image/torchvision", "name": "mobilenet_v2", "weights": "none.pth"}, "no file", "weights"),
+        ({"use": "image/torchvision", "name": "mobilenet_v2", "weights": "IMAGENET1K"}, "did you mean", "weights"),
+        ({"use": "image/timm", "name": "test_vitt"}, "no model 'test_vitt'; did you mean 'test_vit'", "name"),
+        ({"use": "image/timm", "name": "hf-hub:someone/model"}, "no model", "name"),
+        ({"use": "image/timm", "name": "test_resnet", "size": 64}, "can't be built so", None),
+        ({"use": "image/timm", "name": "test_resnet", "weights": "none.pth"}, "no file", "weights"),
+        ({"use": "image/timm", "name": "crossvit_tiny_240"}, "gives no taps", "name"),
+    ],
+)
+def test_misuse_is_one_line(node: dict[str, Any], message: str, at: str | None) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        build("encoder", node, ("encoders", "image"))
+    assert caught.value.path == ("encoders", "image", *([at] if at else []))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_model_do_not_fit(tmp_path: Path) -> None:
+    torch.save(models.squeezenet1_0().state_dict(), tmp_path / "other.pth")
+    for node in ({"use": "image/torchvision", "name": "mobilenet_v2"}, {"use": "image/timm", "name": "test_resnet"}):
+        with pytest.raises(ConfigError, match="doesn't fit"):
+            build("encoder", {**node, "weights": str(tmp_path / "other.pth")})
