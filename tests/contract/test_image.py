@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image as Picture
 
 from contrapose.testing import EncoderContract, ModalityContract, ViewContract
@@ -113,6 +114,10 @@ class TestEncoders(EncoderContract):
 
 class TestTimm(EncoderContract):
     spec = "image/timm"
-    arguments = {"name": "test_vit", "size": 32}
     cells = UNLIKE[:3]
     view = SMALL
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("timm", reason="timm isn't installed: pip install contrapose-image[timm]")
+        return {"name": "test_vit", "size": 32}

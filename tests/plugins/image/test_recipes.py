@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from contrapose import ConfigError, Sample, build
+from contrapose.views import ViewPlan
 from contrapose_image import to_tensor, views
 
 Array = NDArray[np.uint8]
@@ -94,6 +95,35 @@ def test_same_rng_same_view_and_no_global_state(name: str, photo: Array) -> None
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert (np.random.get_state()[1] == states[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("views_of", "sides"),
+    [
+        (
+            {
+                "image.global_*": {"use": "image/swav-global", "size": 32},
+                "image.local_*": {"use": "image/swav-local", "size": 16},
+            },
+            [32] * 2 + [16] * 6,
+        ),
+        (
+            {
+                "image.global_0": {"use": "image/dino-global-1", "size": 32},
+                "image.global_1": {"use": "image/dino-global-2", "size": 32},
+                "image.local_*": {"use": "image/dino-local", "size": 16},
+            },
+            [32] * 2 + [16] * 8,
+        ),
+    ],
+)
+def test_multi_crop_fills_its_methods_slots(views_of: dict[str, Any], sides: list[int], photo: Array) -> None:
+    slots = {"global": 2, "local": len(sides) - 2}
+    plan = ViewPlan.from_config(views_of, slots, build, ["image"])
+    made = {v.name: v.data for v in plan.make(Sample(0, {"image": photo}), 0, 0)}
+    names = [f"image/global_{i}" for i in range(2)] + [f"image/local_{i}" for i in range(len(sides) - 2)]
+    assert {name: made[name].shape[-1] for name in names} == dict(zip(names, sides, strict=True))
+    assert len({data.sum().item() for data in made.values()}) == len(sides)
 
 
 def test_evaluation_keeps_proportions_and_takes_the_centre() -> None:

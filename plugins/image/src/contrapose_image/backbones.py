@@ -28,8 +28,8 @@ def torchvision(
 ) -> ResNet | ViT | Trunk:
     """A classifier of ``torchvision.models`` without its head: ResNeXt, ConvNeXt, Swin, EfficientNet, RegNet, ViT, ...
 
-    ``dense`` is the last feature map, a row a place, and ``pooled`` its mean; of a ViT the patches and the class token. ResNets have
-    the tap ``layer3`` too, and start with blocks that are the identity, as ``image/resnet50`` does.
+    ``dense`` is the last feature map, a row a place, and ``pooled`` its mean; of a ViT the patches and the class token. ResNets
+    have the tap ``layer3`` too, and start with blocks that are the identity, as ``image/resnet50`` does.
 
     Args:
         name: torchvision's, such as "convnext_tiny".

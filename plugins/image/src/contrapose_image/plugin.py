@@ -83,13 +83,6 @@ def register_encoders() -> list[Spec]:
         Spec(
             "torchvision", "contrapose_image.backbones:torchvision", "any classifier of torchvision", modality="image"
         ),
-        Spec(
-            "timm",
-            "contrapose_image.timm_models:Timm",
-            "any model of timm",
-            modality="image",
-            requires=("timm",),
-            extra="contrapose-image[timm]",
-        ),
+        Spec("timm", "contrapose_image.timm_models:Timm", "any model of timm, which it needs", modality="image"),
         _encoder("small", "Small", "four convolutions for small images on a CPU"),
     ]

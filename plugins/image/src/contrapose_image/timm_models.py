@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -24,19 +24,22 @@ class Timm(nn.Module):
         size: side of the images, for models that are built for one, as most transformers are; by default their own.
         weights: path of a .safetensors or torch file. Nothing is fetched.
 
-    Raises ``ConfigError`` for an unknown name, a size that the model can't have, weights that don't fit, and the few models that
-    give no such taps.
+    Raises ``ConfigError`` where timm isn't installed, for an unknown name, a size that the model can't have, weights that don't
+    fit, and the few models that give no such taps.
     """
 
     modality = "image"
 
     def __init__(self, name: str, size: Size | None = None, weights: str | None = None) -> None:
         super().__init__()
+        timm = _library()
         known = timm.list_models()
         if name not in known:
             raise ConfigError(f"timm has no model {name!r}{did_you_mean(name, known)}", ("name",))
         try:
-            self.net = timm.create_model(name, pretrained=False, num_classes=0, **({"img_size": size} if size else {}))
+            self.net: Any = timm.create_model(
+                name, pretrained=False, num_classes=0, **({"img_size": size} if size else {})
+            )
         except Exception as error:  # of a thousand models, each refuses in its own way
             raise ConfigError(f"timm's {name} can't be built so: {' '.join(str(error).split())}") from error
         told = self.net.pretrained_cfg
@@ -57,6 +60,11 @@ class Timm(nn.Module):
 
     def forward(self, data: Tensor) -> dict[str, Tensor]:
         """(n, 3, H, W) in [0, 1] to the taps; ``dense`` has no class or register token."""
+        if not len(data):  # some reshape by -1, which no rows leave undecided
+            training = self.training
+            taps = self.eval()(data.new_zeros(1, *data.shape[1:]))
+            self.train(training)
+            return {name: tap[:0] for name, tap in taps.items()}
         found = self.net.forward_features(self.normalise(data))
         pooled = self.net.forward_head(found, pre_logits=True)
         if found.ndim == 3:
@@ -66,3 +74,13 @@ class Timm(nn.Module):
         else:
             dense = found.flatten(2).mT
         return {"pooled": pooled, "dense": dense}
+
+
+def _library() -> Any:
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("timm"):
+            raise
+        raise ConfigError("needs timm: pip install 'contrapose-image[timm]'") from None
+    return timm
