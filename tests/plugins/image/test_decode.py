@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -175,14 +174,13 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(monkeypatch: pyte
         decode(encoded(Image.new("RGB", (10, 6)), "PNG"))
 
 
-def test_a_true_bomb_is_refused_by_its_head() -> None:
+def test_a_true_bomb_is_refused_by_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "to_rgb", lambda image: pytest.fail("it was unpacked"))
     side = 20_000
     bomb = png(side, side, 8, 2, bytes(1 << 22))  # a few kilobytes that say they are 1.2 gigabytes
     assert len(bomb) < 10_000
-    started = time.perf_counter()
     with pytest.raises(DataError, match=r"^b\.png: .*more than 100,000,000"):
         decode(bomb, "b.png")
-    assert time.perf_counter() - started < 1
 
 
 def test_load_reads_bytes_and_paths_and_names_the_file(tmp_path: Path, photo: Array) -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
+import contrapose
 from contrapose import Sample, build
 from contrapose.views import ViewPlan
 from contrapose_image import to_tensor
@@ -59,3 +64,26 @@ def test_lightness_of_a_grey_picture_is_all_there_is() -> None:
 def test_it_fills_slots_of_its_names() -> None:
     plan = ViewPlan.from_config({"image": "image/lab"}, ["l", "ab"], build, ["image"])
     assert list(plan.names) == ["image/l", "image/ab"]
+
+
+def test_cmc_trains_an_encoder_for_each(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    for i in range(8):
+        Image.fromarray(np.roll(photo, i * 5, axis=1)).save(tmp_path / f"{i}.png")
+    lines = [json.dumps({"picture": f"{i}.png"}) for i in range(8)]
+    (tmp_path / "pictures.jsonl").write_text("\n".join(lines))
+    branches = {n: {"views": n, "encoder": n, "projector": {"use": "linear", "out": 16}} for n in ("l", "ab")}
+    pair = {"positives": "same(sample)", "denominator": "all", "loss": "nce", "tau": 0.07}
+    terms = {"there": {"query": "l", "keys": ["ab"], **pair}, "back": {"query": "ab", "keys": ["l"], **pair}}
+    run = contrapose.train(
+        {
+            "data": str(tmp_path / "pictures.jsonl"),
+            "modalities": {"image": "picture"},
+            "views": {"image": {"use": "image/lab", "size": 16}},
+            "encoders": {n: {"use": "image/small", "width": 4} for n in ("l", "ab")},
+            "method": {"slots": ["l", "ab"], "branches": branches, "terms": terms},
+            "train": {"steps": 2, "batch_size": 8, "device": "cpu", "loggers": []},
+            "out": str(tmp_path / "run"),
+        }
+    )
+    one, other = (run.encoder(name).state_dict() for name in ("l", "ab"))
+    assert any(not torch.equal(one[key], other[key]) for key in one)
