@@ -99,6 +99,17 @@ class TestTorchvision(ViewContract):
     cells = ALIKE
 
 
+class TestAlbumentations(ViewContract):
+    spec = "image/albumentations"
+    cells = ALIKE
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        reason = "albumentations isn't installed: pip install contrapose-image[albumentations]"
+        pytest.importorskip("albumentations", reason=reason)
+        return {"transform": {"use": "GridDistortion", "num_steps": 4, "p": 1.0}}
+
+
 class TestFixedViews(ViewContract):
     specs = FIXED
     cells = UNLIKE

@@ -28,9 +28,9 @@ def lab(image: Image, rng: np.random.Generator, size: Size = 224) -> list[View]:
     Args:
         size: side of the crop in pixels.
     """
-    image = flip(random_resized_crop(image, rng, size=size, scale=(0.08, 1.0)), rng)
+    crop = flip(random_resized_crop(image, rng, size=size, scale=(0.08, 1.0)), rng)
     least, most = (torch.tensor(ends).view(3, 1, 1) for ends in (LEAST, MOST))
-    lightness, *colours = ((to_lab(image) - least) / (most - least)).clamp_(0, 1)
+    lightness, *colours = ((to_lab(crop) - least) / (most - least)).clamp_(0, 1)
     ab = torch.stack([*colours, torch.full_like(lightness, 0.5)])
     return [View("l", "image", lightness.expand(3, -1, -1).contiguous()), View("ab", "image", ab)]
 

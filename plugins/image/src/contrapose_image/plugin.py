@@ -60,6 +60,13 @@ def register_view_generators() -> list[Spec]:
         Spec(
             "torchvision", "contrapose_image.transforms:Torchvision", "any transform of torchvision", modality="image"
         ),
+        Spec(
+            "albumentations",
+            "contrapose_image.albumentations_views:Albumentations",
+            "any transform of albumentations, which it needs",
+            modality="image",
+            paper="Buslaev et al., Information 2020, arXiv:1809.06839",
+        ),
         _recipe("eval", "evaluation", "resize and central crop, the same each time"),
         _step("random-resized-crop", "a random rectangle, resized"),
         _step("flip", "mirrored left and right"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from contrapose import view
-from contrapose.config.build import bind
-from contrapose.errors import ConfigError, DataError, did_you_mean
+from contrapose.errors import DataError
 from contrapose.types import Sample, View
+from contrapose_image import named
+from contrapose_image.named import Node
 from contrapose_image.pixels import to_tensor
 
-Node = str | dict[str, Any]
 REFUSED = {
     "Lambda": "a config runs no code",
     "Normalize": "each encoder normalises by itself",
@@ -44,7 +44,7 @@ class Torchvision:
     modality = "image"
 
     def __init__(self, transform: Node) -> None:
-        self.transform = _made(transform, ("transform",))
+        self.transform = named.transform(transform, "torchvision", _known(), REFUSED)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The picture, transformed: float32 (3, H', W')."""
@@ -64,27 +64,12 @@ class Torchvision:
         return f"image/torchvision({' '.join(repr(self.transform).split())})"
 
 
-def _made(node: Node, path: tuple[str | int, ...]) -> v2.Transform:
-    """The transform that a node says, those in its ``transforms`` made first."""
-    arguments = dict(node) if isinstance(node, dict) else {"use": node}
-    name = str(arguments.pop("use", ""))
-    known = _known()
-    if name not in known:
-        raise ConfigError(f"torchvision.transforms.v2 has no transform {name!r}{did_you_mean(name, known)}", path)
-    if name in REFUSED:
-        raise ConfigError(f"torchvision's {name} is no view: {REFUSED[name]}", path)
-    if isinstance(parts := arguments.get("transforms"), list):
-        arguments["transforms"] = [_made(part, (*path, "transforms", i)) for i, part in enumerate(parts)]
-    bound = bind(known[name], arguments, path, f"torchvision's {name}")
-    try:
-        made = known[name](**bound)
-    except Exception as error:  # each checks its arguments in its own way
-        raise ConfigError(f"torchvision's {name}: {' '.join(str(error).split())}", path) from error
-    if isinstance(made, v2.JPEG):  # the only one that takes nothing but uint8
-        return v2.Compose([v2.ToDtype(torch.uint8, scale=True), made, v2.ToDtype(torch.float32, scale=True)])
-    return made
+def _jpeg(quality: int | Sequence[int]) -> v2.Transform:
+    """Torchvision's ``JPEG``, the only one that takes nothing but uint8."""
+    before, after = v2.ToDtype(torch.uint8, scale=True), v2.ToDtype(torch.float32, scale=True)
+    return v2.Compose([before, v2.JPEG(quality), after])
 
 
-def _known() -> dict[str, type[v2.Transform]]:
+def _known() -> dict[str, Callable[..., v2.Transform]]:
     found = {n: c for n, c in vars(v2).items() if isinstance(c, type) and issubclass(c, v2.Transform)}
-    return {name: kind for name, kind in found.items() if kind is not v2.Transform}
+    return {n: c for n, c in found.items() if c is not v2.Transform and n not in REFUSED} | {"JPEG": _jpeg}
