@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image as Picture
 
 from contrapose.testing import EncoderContract, ModalityContract, ViewContract
@@ -33,7 +34,19 @@ ALIKE = [{"icon": picture(40, 40, mode=mode)} for mode in ("RGB", "L", "P")]
 SMALL = {"use": "image/eval", "size": 32}
 RECIPES: dict[str, dict[str, Any]] = {
     f"image/{name}": {"size": 32}
-    for name in ("simclr", "simclr-cifar", "moco-v2", "byol-a", "byol-b", "crosspoint", "random-resized-crop")
+    for name in (
+        "simclr",
+        "simclr-cifar",
+        "moco-v1",
+        "moco-v2",
+        "byol-a",
+        "byol-b",
+        "crosspoint",
+        "random-resized-crop",
+    )
+} | {
+    f"image/{name}": {"size": 24}
+    for name in ("swav-global", "swav-local", "dino-global-1", "dino-global-2", "dino-local")
 }
 STEPS: dict[str, dict[str, Any]] = {
     f"image/{name}": {} for name in ("flip", "color-jitter", "grayscale", "blur", "solarize")
@@ -46,6 +59,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "image/resnet50": {},
     "image/vit-tiny": {"size": 32, "patch": 8},
     "image/vit-small": {"size": 32, "patch": 16},
+    "image/torchvision": {"name": "shufflenet_v2_x0_5"},
 }
 
 
@@ -73,6 +87,29 @@ class TestJigsaw(ViewContract):
     cells = UNLIKE
 
 
+class TestLab(ViewContract):
+    spec = "image/lab"
+    arguments = {"size": 24}
+    cells = UNLIKE
+
+
+class TestTorchvision(ViewContract):
+    spec = "image/torchvision"
+    arguments = {"transform": {"use": "RandomPerspective", "distortion_scale": 0.3, "p": 1.0}}
+    cells = ALIKE
+
+
+class TestAlbumentations(ViewContract):
+    spec = "image/albumentations"
+    cells = ALIKE
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        reason = "albumentations isn't installed: pip install contrapose-image[albumentations]"
+        pytest.importorskip("albumentations", reason=reason)
+        return {"transform": {"use": "GridDistortion", "num_steps": 4, "p": 1.0}}
+
+
 class TestFixedViews(ViewContract):
     specs = FIXED
     cells = UNLIKE
@@ -84,3 +121,14 @@ class TestEncoders(EncoderContract):
     specs = ENCODERS
     cells = UNLIKE[:3]
     view = SMALL
+
+
+class TestTimm(EncoderContract):
+    spec = "image/timm"
+    cells = UNLIKE[:3]
+    view = SMALL
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("timm", reason="timm isn't installed: pip install contrapose-image[timm]")
+        return {"name": "test_vit", "size": 32}

@@ -18,7 +18,8 @@ from contrapose_image.colour import HUE, jittered
 from contrapose_image.resample import resized_crops
 
 RATIO = (3 / 4, 4 / 3)
-RECIPES = ["simclr", "simclr-cifar", "moco-v2", "byol-a", "byol-b", "crosspoint"]
+MULTI_CROP = ["swav-global", "swav-local", "dino-global-1", "dino-global-2", "dino-local"]
+RECIPES = ["simclr", "simclr-cifar", "moco-v1", "moco-v2", "byol-a", "byol-b", *MULTI_CROP, "crosspoint"]
 
 
 def generator(seed: int = 0) -> torch.Generator:

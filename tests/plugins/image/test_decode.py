@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from contrapose_image import decode as decoding
 from contrapose_image.decode import decode
 from contrapose_image.modality import Image as ImageModality
 
+Array = NDArray[np.uint8]
+
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
@@ -26,21 +31,41 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("TIFF", {}), ("PPM", {})]
 )
-def test_lossless_formats_come_back_exactly(photo: NDArray[np.uint8], kind: str, options: dict[str, Any]) -> None:
+def test_lossless_formats_come_back_exactly(photo: Array, kind: str, options: dict[str, Any]) -> None:
     decoded = decode(encoded(Image.fromarray(photo), kind, **options))
     assert decoded.dtype == np.uint8
     np.testing.assert_array_equal(decoded, photo)
 
 
-def test_jpeg_comes_back_nearly(photo: NDArray[np.uint8]) -> None:
-    decoded = decode(encoded(Image.fromarray(photo), "JPEG", quality=95, subsampling=0))
+def png(width: int, height: int, depth: int, colour: int, pixels: bytes) -> bytes:
+    """A PNG that pillow can't write: ``pixels`` are its rows, each after the number of its filter."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 95, "subsampling": 0}), ("WEBP", {"quality": 95})])
+def test_lossy_formats_come_back_nearly(photo: Array, kind: str, options: dict[str, Any]) -> None:
+    decoded = decode(encoded(Image.fromarray(photo), kind, **options))
     assert decoded.shape == photo.shape
-    assert np.abs(decoded.astype(int) - photo).mean() < 2
+    assert np.abs(decoded.astype(int) - photo).mean() < {"JPEG": 2, "WEBP": 4}[kind]
 
 
-def test_grey_has_three_equal_channels(photo: NDArray[np.uint8]) -> None:
-    decoded = decode(encoded(Image.fromarray(photo[..., 0]), "PNG"))
-    np.testing.assert_array_equal(decoded, np.repeat(photo[..., :1], 3, axis=2))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_grey_has_three_equal_channels(photo: Array, kind: str) -> None:
+    decoded = decode(encoded(Image.fromarray(photo[..., 0]), kind))
+    np.testing.assert_allclose(
+        decoded.astype(int), np.repeat(photo[..., :1], 3, axis=2), atol=0 if kind != "JPEG" else 40
+    )
+    assert (decoded == decoded[..., :1]).all()
+
+
+def test_one_bit_is_black_and_white() -> None:
+    picture = Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("1")
+    np.testing.assert_array_equal(decode(encoded(picture, "PNG"))[..., 0], [[0, 255], [255, 0]])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -48,6 +73,20 @@ def test_16_bits_are_scaled_not_cut_off(kind: str) -> None:
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
     decoded = decode(encoded(Image.fromarray(values), kind))
     np.testing.assert_array_equal(decoded[0, :, 0], [0, 1, 128, 255])
+
+
+def test_16_bits_of_three_channels_are_cut_to_8() -> None:
+    values = np.array([[[0, 256, 65535], [32896, 1, 65280]]], ">u2")
+    decoded = decode(png(2, 1, 16, 2, b"\0" + values.tobytes()))
+    np.testing.assert_allclose(decoded[0].astype(int), [[0, 1, 255], [128, 0, 254]], atol=1)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("PNG", "LA"), ("WEBP", "RGBA"), ("TIFF", "RGBA")])
+def test_alpha_of_other_formats_is_laid_on_white(kind: str, mode: str) -> None:
+    picture = Image.new(mode, (4, 4), (40, 0) if mode == "LA" else (200, 10, 10, 0))
+    picture.paste((90, 255) if mode == "LA" else (90, 90, 90, 255), (0, 0, 2, 4))
+    decoded = decode(encoded(picture, kind, **({"lossless": True} if kind == "WEBP" else {})))
+    np.testing.assert_array_equal(decoded[0, :, 0], [90, 90, 255, 255])
 
 
 def test_transparency_is_laid_on_white() -> None:
@@ -67,22 +106,40 @@ def test_transparent_palette_colour_is_laid_on_white() -> None:
     np.testing.assert_array_equal(decoded[0], [[255, 255, 255], [200, 100, 50]])
 
 
-def test_cmyk_becomes_rgb() -> None:
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 95}), ("TIFF", {})])
+def test_cmyk_becomes_rgb(kind: str, options: dict[str, Any]) -> None:
     picture = Image.new("CMYK", (16, 16), (0, 255, 255, 0))  # red
-    red, green, blue = decode(encoded(picture, "JPEG", quality=95))[8, 8]
+    red, green, blue = decode(encoded(picture, kind, **options))[8, 8]
     assert red > 200
     assert max(green, blue) < 60
 
 
-def test_exif_rotation_is_applied(photo: NDArray[np.uint8]) -> None:
+UPRIGHT: dict[int, Callable[[Array], Array]] = {  # what each tag asks of the pixels as they are stored
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda x: np.rot90(x, 1),
+}
+
+
+@pytest.mark.parametrize("tag", UPRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_exif_rotation_is_applied(photo: Array, tag: int, kind: str) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show the picture turned clockwise
-    decoded = decode(encoded(Image.fromarray(photo), "PNG", exif=exif))
-    np.testing.assert_array_equal(decoded, np.rot90(photo, -1))
+    exif[0x0112] = tag
+    options = {"PNG": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}[kind]
+    decoded = decode(encoded(Image.fromarray(photo), kind, exif=exif, **options)).astype(int)
+    expected = UPRIGHT[tag](photo)
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded - expected).mean() < (2 if kind == "JPEG" else 1e-9)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
-def test_truncated_files_are_refused_in_one_line(photo: NDArray[np.uint8], kind: str) -> None:
+def test_truncated_files_are_refused_in_one_line(photo: Array, kind: str) -> None:
     data = encoded(Image.fromarray(photo), kind)
     with pytest.raises(DataError, match=r"^chair\.x: ") as caught:
         decode(data[: len(data) // 2], "chair.x")
@@ -97,7 +154,7 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
         decode(data)
 
 
-def test_random_damage_never_escapes_as_another_error(photo: NDArray[np.uint8]) -> None:
+def test_random_damage_never_escapes_as_another_error(photo: Array) -> None:
     rng = np.random.default_rng(0)
     for kind in ("PNG", "JPEG", "WEBP", "GIF", "TIFF"):
         data = np.frombuffer(encoded(Image.fromarray(photo), kind), np.uint8)
@@ -117,7 +174,16 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(monkeypatch: pyte
         decode(encoded(Image.new("RGB", (10, 6)), "PNG"))
 
 
-def test_load_reads_bytes_and_paths_and_names_the_file(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+def test_a_true_bomb_is_refused_by_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "to_rgb", lambda image: pytest.fail("it was unpacked"))
+    side = 20_000
+    bomb = png(side, side, 8, 2, bytes(1 << 22))  # a few kilobytes that say they are 1.2 gigabytes
+    assert len(bomb) < 10_000
+    with pytest.raises(DataError, match=r"^b\.png: .*more than 100,000,000"):
+        decode(bomb, "b.png")
+
+
+def test_load_reads_bytes_and_paths_and_names_the_file(tmp_path: Path, photo: Array) -> None:
     modality = ImageModality()
     data = encoded(Image.fromarray(photo), "PNG")
     (tmp_path / "a.png").write_bytes(data)

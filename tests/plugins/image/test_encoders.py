@@ -115,7 +115,7 @@ def test_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
         save_file(source.state_dict(), path)
     encoder = build("encoder", {"use": "image/resnet18", "weights": str(path)})
     assert torch.equal(encoder.net.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
-    with pytest.raises(ConfigError, match=r"doesn't fit resnet18 with this stem.*conv1") as caught:
+    with pytest.raises(ConfigError, match=r"doesn't fit resnet18 as it is built here.*conv1") as caught:
         build("encoder", {"use": "image/resnet18", "stem": "cifar", "weights": str(path)}, ("encoders", "image"))
     assert caught.value.path == ("encoders", "image", "weights")
 

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from contrapose import ConfigError, Sample, build
+from contrapose.views import ViewPlan
 from contrapose_image import to_tensor, views
 
 Array = NDArray[np.uint8]
-RECIPES = ["simclr", "simclr-cifar", "moco-v2", "byol-a", "byol-b", "crosspoint", "eval"]
+MULTI_CROP = ["swav-global", "swav-local", "dino-global-1", "dino-global-2", "dino-local"]
+RECIPES = ["simclr", "simclr-cifar", "moco-v1", "moco-v2", "byol-a", "byol-b", *MULTI_CROP, "crosspoint", "eval"]
 STEPS = ["random-resized-crop", "flip", "color-jitter", "grayscale", "blur", "solarize", "resize"]
 
 
@@ -21,20 +23,37 @@ def jitter(b: float, c: float, s: float, h: float, p: float = 0.8) -> tuple[str,
     return "color_jitter", {"brightness": b, "contrast": c, "saturation": s, "hue": h, "p": p}
 
 
-CROP, GRAY = "random_resized_crop", ("grayscale", {"p": 0.2})
+def crop(size: int, least: float, most: float = 1.0) -> tuple[str, dict[str, Any]]:
+    return "random_resized_crop", {"size": size, "scale": (least, most)}
+
+
+def bicubic(size: int, least: float, most: float = 1.0) -> tuple[str, dict[str, Any]]:
+    return "random_resized_crop", {"size": size, "scale": (least, most), "interpolation": "bicubic"}
+
+
+def uncut(p: float) -> tuple[str, dict[str, float]]:
+    return "blur", {"p": p, "kernel": 23}
+
+
+GRAY = ("grayscale", {"p": 0.2})
 PAPERS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "simclr": [(CROP, {"size": 224}), ("flip", {}), jitter(0.8, 0.8, 0.8, 0.2), GRAY, ("blur", {"p": 0.5})],
-    "simclr_cifar": [(CROP, {"size": 32}), ("flip", {}), jitter(0.4, 0.4, 0.4, 0.1), GRAY],
+    "simclr": [crop(224, 0.08), ("flip", {}), jitter(0.8, 0.8, 0.8, 0.2), GRAY, ("blur", {"p": 0.5})],
+    "simclr_cifar": [crop(32, 0.08), ("flip", {}), jitter(0.4, 0.4, 0.4, 0.1), GRAY],
+    "moco_v1": [crop(224, 0.2), GRAY, jitter(0.4, 0.4, 0.4, 0.4, p=1.0), ("flip", {})],
     "moco_v2": [
-        (CROP, {"size": 224, "scale": (0.2, 1.0)}), jitter(0.4, 0.4, 0.4, 0.1), GRAY, ("blur", {"p": 0.5}), ("flip", {}),
+        crop(224, 0.2), jitter(0.4, 0.4, 0.4, 0.1), GRAY, ("blur", {"p": 0.5}), ("flip", {}),
     ],
-    "byol_a": [
-        (CROP, {"size": 224, "interpolation": "bicubic"}), ("flip", {}), jitter(0.4, 0.4, 0.2, 0.1), GRAY, ("blur", {"p": 1.0}),
-    ],
+    "byol_a": [bicubic(224, 0.08), ("flip", {}), jitter(0.4, 0.4, 0.2, 0.1), GRAY, ("blur", {"p": 1.0})],
     "byol_b": [
-        (CROP, {"size": 224, "interpolation": "bicubic"}), ("flip", {}), jitter(0.4, 0.4, 0.2, 0.1), GRAY, ("blur", {"p": 0.1}),
-        ("solarize", {"p": 0.2}),
+        bicubic(224, 0.08), ("flip", {}), jitter(0.4, 0.4, 0.2, 0.1), GRAY, ("blur", {"p": 0.1}), ("solarize", {"p": 0.2}),
     ],
+    "swav_global": [crop(224, 0.14), ("flip", {}), jitter(0.8, 0.8, 0.8, 0.2), GRAY, uncut(0.5)],
+    "swav_local": [crop(96, 0.05, 0.14), ("flip", {}), jitter(0.8, 0.8, 0.8, 0.2), GRAY, uncut(0.5)],
+    "dino_global_1": [bicubic(224, 0.4), ("flip", {}), jitter(0.4, 0.4, 0.2, 0.1), GRAY, uncut(1.0)],
+    "dino_global_2": [
+        bicubic(224, 0.4), ("flip", {}), jitter(0.4, 0.4, 0.2, 0.1), GRAY, uncut(0.1), ("solarize", {"p": 0.2}),
+    ],
+    "dino_local": [bicubic(96, 0.05, 0.4), ("flip", {}), jitter(0.4, 0.4, 0.2, 0.1), GRAY, uncut(0.5)],
     "crosspoint": [("resize", {"size": 224}), jitter(0.4, 0.4, 0.4, 0.0, p=1.0), ("flip", {})],
 }  # fmt: skip
 
@@ -76,6 +95,35 @@ def test_same_rng_same_view_and_no_global_state(name: str, photo: Array) -> None
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert (np.random.get_state()[1] == states[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("views_of", "sides"),
+    [
+        (
+            {
+                "image.global_*": {"use": "image/swav-global", "size": 32},
+                "image.local_*": {"use": "image/swav-local", "size": 16},
+            },
+            [32] * 2 + [16] * 6,
+        ),
+        (
+            {
+                "image.global_0": {"use": "image/dino-global-1", "size": 32},
+                "image.global_1": {"use": "image/dino-global-2", "size": 32},
+                "image.local_*": {"use": "image/dino-local", "size": 16},
+            },
+            [32] * 2 + [16] * 8,
+        ),
+    ],
+)
+def test_multi_crop_fills_its_methods_slots(views_of: dict[str, Any], sides: list[int], photo: Array) -> None:
+    slots = {"global": 2, "local": len(sides) - 2}
+    plan = ViewPlan.from_config(views_of, slots, build, ["image"])
+    made = {v.name: v.data for v in plan.make(Sample(0, {"image": photo}), 0, 0)}
+    names = [f"image/global_{i}" for i in range(2)] + [f"image/local_{i}" for i in range(len(sides) - 2)]
+    assert {name: made[name].shape[-1] for name in names} == dict(zip(names, sides, strict=True))
+    assert len({data.sum().item() for data in made.values()}) == len(sides)
 
 
 def test_evaluation_keeps_proportions_and_takes_the_centre() -> None:

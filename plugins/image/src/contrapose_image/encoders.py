@@ -63,7 +63,7 @@ def vit_tiny(size: Size = 224, patch: Size = 16) -> ViT:
         size: side of the images that positions are learnt for; others are interpolated to.
         patch: side of a patch; 4 for images of 32 pixels, 8 for 64.
     """
-    return ViT(size, patch, width=192, heads=3, layers=12)
+    return ViT(_deit(size, patch, width=192, heads=3))
 
 
 def vit_small(size: Size = 224, patch: Size = 16) -> ViT:
@@ -73,7 +73,7 @@ def vit_small(size: Size = 224, patch: Size = 16) -> ViT:
         size: side of the images that positions are learnt for; others are interpolated to.
         patch: side of a patch; 4 for images of 32 pixels, 8 for 64.
     """
-    return ViT(size, patch, width=384, heads=6, layers=12)
+    return ViT(_deit(size, patch, width=384, heads=6))
 
 
 class Normalise(nn.Module):
@@ -124,18 +124,11 @@ class ViT(nn.Module):
 
     modality = "image"
 
-    def __init__(self, size: int, patch: int, width: int, heads: int, layers: int) -> None:
+    def __init__(self, net: models.VisionTransformer) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.patch = patch
-        self.net = models.VisionTransformer(
-            image_size=size // patch * patch,
-            patch_size=patch,
-            num_layers=layers,
-            num_heads=heads,
-            hidden_dim=width,
-            mlp_dim=4 * width,
-        )
+        self.net = net
+        width = net.hidden_dim
         self.net.heads = nn.Identity()
         self.dims: Mapping[str, int] = {"pooled": width, "dense": width}
 
@@ -150,7 +143,7 @@ class ViT(nn.Module):
 
     def _positions(self, rows: int, columns: int) -> Tensor:
         learnt = self.net.encoder.pos_embedding
-        side = self.net.image_size // self.patch
+        side = self.net.image_size // self.net.patch_size
         if (rows, columns) == (side, side):
             return learnt
         grid = learnt[:, 1:].mT.unflatten(-1, (side, side))
@@ -182,6 +175,17 @@ class Small(nn.Module):
         for stage in self.stages[:-1]:
             x = stage(x)
         return _taps(self.stages[-1](x), x)
+
+
+def _deit(size: int, patch: int, width: int, heads: int) -> models.VisionTransformer:
+    return models.VisionTransformer(
+        image_size=size // patch * patch,
+        patch_size=patch,
+        num_layers=12,
+        num_heads=heads,
+        hidden_dim=width,
+        mlp_dim=4 * width,
+    )
 
 
 def _stage(inputs: int, outputs: int) -> nn.Module:

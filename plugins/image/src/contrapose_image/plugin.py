@@ -7,10 +7,14 @@ from contrapose import Spec, hookimpl
 CONTRAPOSE_API = 1
 
 _SIMCLR = "Chen et al., SimCLR, ICML 2020, arXiv:2002.05709"
+_MOCO_V1 = "He et al., MoCo, CVPR 2020, arXiv:1911.05722"
 _MOCO_V2 = "Chen et al., MoCo v2, 2020, arXiv:2003.04297"
 _BYOL = "Grill et al., BYOL, NeurIPS 2020, arXiv:2006.07733"
+_SWAV = "Caron et al., SwAV, NeurIPS 2020, arXiv:2006.09882"
+_DINO = "Caron et al., DINO, ICCV 2021, arXiv:2104.14294"
 _CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
 _PIRL = "Misra & van der Maaten, PIRL, CVPR 2020, arXiv:1912.01991"
+_CMC = "Tian et al., CMC, ECCV 2020, arXiv:1906.05849"
 _RESNET = "He et al., ResNet, CVPR 2016, arXiv:1512.03385"
 _VIT = "Touvron et al., DeiT, ICML 2021, arXiv:2012.12877"
 
@@ -39,11 +43,30 @@ def register_view_generators() -> list[Spec]:
     return [
         _recipe("simclr", "simclr", "SimCLR's augmentations for ImageNet", _SIMCLR),
         _recipe("simclr-cifar", "simclr_cifar", "SimCLR's augmentations for small images, without blur", _SIMCLR),
+        _recipe("moco-v1", "moco_v1", "MoCo v1's augmentations: jittered always, no blur", _MOCO_V1),
         _recipe("moco-v2", "moco_v2", "MoCo v2's augmentations, also SimSiam's and DenseCL's", _MOCO_V2),
-        _recipe("byol-a", "byol_a", "BYOL's first view: always blurred", _BYOL),
+        _recipe("byol-a", "byol_a", "BYOL's first view, also Barlow Twins' and VICReg's: always blurred", _BYOL),
         _recipe("byol-b", "byol_b", "BYOL's second view: seldom blurred, sometimes solarized", _BYOL),
+        _recipe("swav-global", "swav_global", "SwAV's two large crops", _SWAV),
+        _recipe("swav-local", "swav_local", "SwAV's six small crops", _SWAV),
+        _recipe("dino-global-1", "dino_global_1", "DINO's first large crop: always blurred", _DINO),
+        _recipe("dino-global-2", "dino_global_2", "DINO's second: seldom blurred, sometimes solarized", _DINO),
+        _recipe("dino-local", "dino_local", "DINO's eight small crops", _DINO),
         _recipe("crosspoint", "crosspoint", "CrossPoint's picture: resize, jitter, flip", _CROSSPOINT),
         Spec("jigsaw", "contrapose_image.jigsaw:Jigsaw", "PIRL's nine shuffled tiles", modality="image", paper=_PIRL),
+        Spec(
+            "lab", "contrapose_image.lab:lab", "CMC's lightness and colours of one crop", modality="image", paper=_CMC
+        ),
+        Spec(
+            "torchvision", "contrapose_image.transforms:Torchvision", "any transform of torchvision", modality="image"
+        ),
+        Spec(
+            "albumentations",
+            "contrapose_image.albumentations_views:Albumentations",
+            "any transform of albumentations, which it needs",
+            modality="image",
+            paper="Buslaev et al., Information 2020, arXiv:1809.06839",
+        ),
         _recipe("eval", "evaluation", "resize and central crop, the same each time"),
         _step("random-resized-crop", "a random rectangle, resized"),
         _step("flip", "mirrored left and right"),
@@ -57,12 +80,16 @@ def register_view_generators() -> list[Spec]:
 
 @hookimpl
 def register_encoders() -> list[Spec]:
-    """ResNets and vision transformers of torchvision, and a small network for a CPU."""
+    """ResNets and vision transformers, whatever torchvision and timm have, and a small network for a CPU."""
     return [
         _encoder("resnet18", "resnet18", "ResNet-18, 512 wide", _RESNET),
         _encoder("resnet34", "resnet34", "ResNet-34, 512 wide", _RESNET),
         _encoder("resnet50", "resnet50", "ResNet-50, 2,048 wide", _RESNET),
         _encoder("vit-tiny", "vit_tiny", "vision transformer, 12 layers, 192 wide", _VIT),
         _encoder("vit-small", "vit_small", "vision transformer, 12 layers, 384 wide", _VIT),
+        Spec(
+            "torchvision", "contrapose_image.backbones:torchvision", "any classifier of torchvision", modality="image"
+        ),
+        Spec("timm", "contrapose_image.timm_models:Timm", "any model of timm, which it needs", modality="image"),
         _encoder("small", "Small", "four convolutions for small images on a CPU"),
     ]

@@ -1,7 +1,7 @@
 """Recipes: the published augmentations of a method as one view generator each, exact to their papers.
 
 Made of steps that have a batched form, they have one too: the same lines, drawing from a ``torch.Generator``. All of them resize
-bilinearly but BYOL's, which is bicubic, and leave normalisation to the encoder.
+bilinearly but BYOL's and DINO's, which are bicubic, and leave normalisation to the encoder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from contrapose import view
-from contrapose_image.arguments import Size
+from contrapose_image.arguments import Range, Size
 from contrapose_image.pixels import Image, Rng, to_tensor
 from contrapose_image.steps import (
     blur,
@@ -29,6 +29,10 @@ from contrapose_image.steps import (
 
 Strength = Annotated[float, Field(ge=0, le=2.5)]  # hue is 0.2 of it, and at most 0.5
 Share = Annotated[float, Field(gt=0, le=1)]
+
+WHOLE: Range = (0.08, 1.0)
+KERNEL = 23
+"""Width of the blur in multi-crop, whatever the crop's size: SwAV's. DINO's, by pillow, isn't cut either where crops are small."""
 
 
 @view("image", batched=True)
@@ -54,6 +58,13 @@ def simclr_cifar(image: Image, rng: Rng, size: Size = 32, strength: Strength = 0
 
 
 @view("image", batched=True)
+def moco_v1(image: Image, rng: Rng, size: Size = 224) -> Tensor:
+    """MoCo v1 (He et al., 2020, section 3.3): crop (0.2, 1), gray, jitter (0.4, 0.4, 0.4, 0.4) always, flip; no blur."""
+    image = grayscale(random_resized_crop(image, rng, size=size, scale=(0.2, 1.0)), rng, p=0.2)
+    return flip(color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, p=1.0), rng)
+
+
+@view("image", batched=True)
 def moco_v2(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """MoCo v2 (Chen et al., 2020): crop (0.2, 1), jitter (0.4, 0.4, 0.4, 0.1), gray, blur half the time, flip."""
     image = random_resized_crop(image, rng, size=size, scale=(0.2, 1.0))
@@ -63,7 +74,10 @@ def moco_v2(image: Image, rng: Rng, size: Size = 224) -> Tensor:
 
 @view("image", batched=True)
 def byol_a(image: Image, rng: Rng, size: Size = 224) -> Tensor:
-    """The first view of BYOL (Grill et al., 2020, appendix B): always blurred, never solarized. Goes with ``image/byol-b``."""
+    """The first view of BYOL (Grill et al., 2020, appendix B): always blurred, never solarized. Goes with ``image/byol-b``.
+
+    The two are also the views of Barlow Twins and VICReg, and, but for the resize, which is bilinear there, of MoCo v3.
+    """
     return blur(_byol_colours(image, rng, size), rng, p=1.0)
 
 
@@ -71,6 +85,37 @@ def byol_a(image: Image, rng: Rng, size: Size = 224) -> Tensor:
 def byol_b(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """The second view of BYOL (Grill et al., 2020, appendix B): blurred with 0.1, solarized with 0.2."""
     return solarize(blur(_byol_colours(image, rng, size), rng, p=0.1), rng, p=0.2)
+
+
+@view("image", batched=True)
+def swav_global(image: Image, rng: Rng, size: Size = 224) -> Tensor:
+    """A global crop of SwAV (Caron et al., 2020): crop (0.14, 1), then SimCLR's flip, colours and blur. Two, and six local."""
+    return _swav(image, rng, size, (0.14, 1.0))
+
+
+@view("image", batched=True)
+def swav_local(image: Image, rng: Rng, size: Size = 96) -> Tensor:
+    """A local crop of SwAV (Caron et al., 2020): a small one of (0.05, 0.14), otherwise as ``image/swav-global``."""
+    return _swav(image, rng, size, (0.05, 0.14))
+
+
+@view("image", batched=True)
+def dino_global_1(image: Image, rng: Rng, size: Size = 224) -> Tensor:
+    """The first global crop of DINO (Caron et al., 2021): crop (0.4, 1), BYOL's flip and colours, always blurred."""
+    return blur(_byol_colours(image, rng, size, (0.4, 1.0)), rng, p=1.0, kernel=KERNEL)
+
+
+@view("image", batched=True)
+def dino_global_2(image: Image, rng: Rng, size: Size = 224) -> Tensor:
+    """The second global crop of DINO (Caron et al., 2021): as the first, but blurred with 0.1 and solarized with 0.2."""
+    image = blur(_byol_colours(image, rng, size, (0.4, 1.0)), rng, p=0.1, kernel=KERNEL)
+    return solarize(image, rng, p=0.2)
+
+
+@view("image", batched=True)
+def dino_local(image: Image, rng: Rng, size: Size = 96) -> Tensor:
+    """A local crop of DINO (Caron et al., 2021): a small one of (0.05, 0.4), BYOL's flip and colours, blurred half the time."""
+    return blur(_byol_colours(image, rng, size, (0.05, 0.4)), rng, p=0.5, kernel=KERNEL)
 
 
 @view("image", batched=True)
@@ -97,14 +142,18 @@ def evaluation(image: Image, rng: np.random.Generator, size: Size = 224, crop: S
     return tvf.center_crop(image, [size, size])
 
 
-def _simclr_colours(image: Image, rng: Rng, size: int, strength: float) -> Tensor:
-    image = flip(random_resized_crop(image, rng, size=size), rng)
+def _simclr_colours(image: Image, rng: Rng, size: int, strength: float, scale: Range = WHOLE) -> Tensor:
+    image = flip(random_resized_crop(image, rng, size=size, scale=scale), rng)
     s = strength
     image = color_jitter(image, rng, brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s, p=0.8)
     return grayscale(image, rng, p=0.2)
 
 
-def _byol_colours(image: Image, rng: Rng, size: int) -> Tensor:
-    image = flip(random_resized_crop(image, rng, size=size, interpolation="bicubic"), rng)
+def _swav(image: Image, rng: Rng, size: int, scale: Range) -> Tensor:
+    return blur(_simclr_colours(image, rng, size, 1.0, scale), rng, p=0.5, kernel=KERNEL)
+
+
+def _byol_colours(image: Image, rng: Rng, size: int, scale: Range = WHOLE) -> Tensor:
+    image = flip(random_resized_crop(image, rng, size=size, scale=scale, interpolation="bicubic"), rng)
     image = color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8)
     return grayscale(image, rng, p=0.2)
