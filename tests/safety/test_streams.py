@@ -12,6 +12,7 @@ from contrapose import ConfigError, DataError
 from contrapose.data import stream
 from contrapose.data.cells import FOLLOW, NOWHERE, read_bytes
 from contrapose.data.hf import HuggingFaceReader, HuggingFaceStream
+from contrapose.data.pack import pack
 from contrapose.data.shards import SCHEMES
 from contrapose.data.tar import TarReader
 from contrapose.data.tarindex import MOST, MOST_SAID
@@ -180,6 +181,9 @@ def test_a_value_that_no_table_holds(tmp_path: Path, name: str, content: bytes) 
     shard.write_bytes(GOOD + header(name, content) + bytes(1024))
     (sample,) = streamed(shard)
     assert sample.data["thing"] == b"good"
+    with pytest.raises(DataError) as error:
+        pack(streamed(shard), {"thing": Thing()}, tmp_path / "packed")
+    assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match="can't serve as a number or a label") as error:
         streamed(shard, {"label": "cls" if name.endswith("cls") else "k"})
     assert "\n" not in str(error.value)

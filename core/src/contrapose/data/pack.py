@@ -69,6 +69,8 @@ def pack(
         os.replace(temp, folder / INDEX)
     except OSError as error:
         raise DataError(f"can't write to {folder}: {error.strerror or error}") from None
+    except pa.ArrowException as error:  # lists of lists of lists
+        raise DataError(f"a row can't be packed: {' '.join(str(error).split())[:200]}") from None
     done.shards, done.bytes = len(shards), sum(s["bytes"] for s in shards)
     return done
 
@@ -220,7 +222,7 @@ def _common(column: str, kind: pa.DataType, values: Sequence[Any]) -> pa.DataTyp
         found = pa.array([None if isinstance(value, NamedBytes) else value for value in values]).type
         schemas = [pa.schema([(column, one)]) for one in (kind, found)]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError, UnicodeError) as error:
         why = " ".join(str(error).split())[:200]
         raise DataError(f"the stream mixes types in {column!r}, which no packed column can hold: {why}") from None
 
