@@ -10,13 +10,13 @@ import pytest
 
 from contrapose import ConfigError, DataError
 from contrapose.data import stream
+from contrapose.data.address import SCHEMES, open_address
 from contrapose.data.cells import FOLLOW, NOWHERE, read_bytes
 from contrapose.data.hf import HuggingFaceReader, HuggingFaceStream
 from contrapose.data.pack import pack
-from contrapose.data.shards import SCHEMES
 from contrapose.data.tar import TarReader
 from contrapose.data.tarindex import MOST, MOST_SAID
-from contrapose.data.tarstream import TarStream, open_address
+from contrapose.data.tarstream import TarStream
 from contrapose.errors import ContraposeWarning, Unreachable
 from tests.safety.test_data import header, sized
 

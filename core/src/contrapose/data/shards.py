@@ -11,9 +11,6 @@ from contrapose.errors import DataError
 ADDRESS = r"\w\w+:"
 """How the address of a place elsewhere begins: a scheme, which is no drive's letter."""
 
-SCHEMES = ("http", "https", "s3", "gs", "gcs", "hf", "az", "abfs", "memory")
-"""What an address may begin with. ``fsspec`` knows schemes that read files here, run commands or expand templates."""
-
 TAR = r"\.(tar(\.\w+)?|tgz)$"
 """How the name of a tar shard ends, compressed or not."""
 

@@ -8,27 +8,22 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.client import InvalidURL
 from pathlib import Path
 from typing import IO, Annotated, Any, Self, cast
-from urllib.request import urlopen
 
 import pyarrow as pa
 from pydantic import Field
 
+from contrapose.data.address import check_address, open_address
 from contrapose.data.cells import NOWHERE, NamedBytes
-from contrapose.data.failure import one_line
-from contrapose.data.shards import ADDRESS, SCHEMES, expand, shards_of
+from contrapose.data.shards import ADDRESS, expand, shards_of
 from contrapose.data.stream import Found, RowStream
 from contrapose.data.table import Columns, as_cell
 from contrapose.data.tar import TarReader
 from contrapose.data.tarindex import PARSED, Header, parsed, split_name
-from contrapose.errors import ConfigError, DataError, PluginError, Unreachable
+from contrapose.errors import ConfigError, DataError
 from contrapose.types import Modality
 
-TIMEOUT = 60.0
-"""Seconds that a server may be silent."""
 BUFFER = 1 << 17
 """Bytes that are asked for at a time."""
 GZIP = b"\x1f\x8b"
@@ -144,76 +139,6 @@ class _Strict(Header):
             if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
                 raise
             raise tarfile.ReadError(str(error)) from None
-
-
-def check_address(address: str) -> None:
-    """Raise `ConfigError` for an address whose scheme isn't among ``SCHEMES``, and for a chain of several."""
-    if not re.match(ADDRESS, address):
-        return
-    shown = address.partition("?")[0]
-    scheme, colon, rest = address.partition("://")
-    if not colon or scheme not in SCHEMES:
-        raise ConfigError(
-            f"{shown}: an address begins with one of {', '.join(SCHEMES)}, and ://; a file here is given as its path"
-        )
-    if "::" in rest and not scheme.startswith("http"):  # where it is an IPv6 host, and Python itself reads
-        raise ConfigError(f"{shown}: chained addresses are refused, as they may run code; give the data's own")
-
-
-def open_address(address: str) -> IO[bytes]:
-    """A file or an address, to be read from its beginning.
-
-    Raises ``OSError`` where it can't be reached, `Unreachable` where it is none that can be, `ConfigError` as `check_address`
-    does, or `PluginError` where a package lacks.
-    """
-    check_address(address)
-    if not re.match(ADDRESS, address):
-        return open(address, "rb")
-    if re.match("https?:", address):
-        try:
-            return cast(IO[bytes], urlopen(address, timeout=TIMEOUT))
-        except (ValueError, InvalidURL):  # whose words may hold a key
-            why = "can't be asked for: a bracket, a port or a sign that no address has (a space is %20 in one)"
-            raise Unreachable(f"{address.partition('?')[0]}: {why}") from None
-    import fsspec
-
-    try:
-        with _as_os_errors():
-            return cast(IO[bytes], _Remote(fsspec.open(address, "rb").open()))
-    except ImportError as error:
-        raise PluginError(f"{address.partition('?')[0]}: {one_line(error)}") from error
-
-
-class _Remote(io.RawIOBase):
-    """A file of fsspec's, whatever its protocol's package raises."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        with _as_os_errors():
-            data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._file.close()
-
-
-@contextmanager
-def _as_os_errors() -> Iterator[None]:
-    """What each protocol's package has of its own, as the ``OSError`` that it is about."""
-    try:
-        yield
-    except (OSError, ImportError, MemoryError):
-        raise
-    except Exception as error:
-        raise OSError(one_line(error)) from error
 
 
 def _add(thing: Found, name: str, suffix: str, content: bytes) -> None:
