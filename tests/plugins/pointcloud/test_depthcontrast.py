@@ -10,6 +10,7 @@ from torch import Tensor
 
 from contrapose import Method
 from contrapose.plugins import registry
+from contrapose.testing import assert_ddp_equivalent
 from contrapose.testing.toy import outputs
 from contrapose.types import Batch, ViewBatch
 from contrapose_pointcloud.encoders import PointNet
@@ -94,3 +95,7 @@ def test_the_loss_is_the_authors() -> None:
     for name, parameter in made.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(grads[name], parameter.grad, rtol=1e-7, atol=1e-10)
+
+
+def test_two_processes_train_as_one() -> None:
+    assert_ddp_equivalent(method(), [batch(seed) for seed in range(3)])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from contrapose import ConfigError, Method, build
 from contrapose.plugins import registry
+from contrapose.testing import assert_ddp_equivalent
 from contrapose.types import Batch, ViewBatch
 from contrapose_pointcloud.encoders import PointNet
 from contrapose_pointcloud.pairs import partial, pointcontrast
@@ -128,3 +129,9 @@ def test_points_beyond_the_pairs_are_no_pairs() -> None:
 def test_a_tap_without_positions_is_refused() -> None:
     with pytest.raises(ConfigError, match="tap: dense"):
         build("head", {"use": "pointcloud/leading"}, dim=4)(torch.zeros(2, 4))
+
+
+def test_two_processes_train_as_one() -> None:
+    assert_ddp_equivalent(
+        method(positions=6), [batch(clouds(5, 20, 2 * n), clouds(5, 20, 2 * n + 1)) for n in range(2)]
+    )

@@ -103,7 +103,8 @@ def _steps(
     if split:
         shard(method, "cpu", block=1)
     elif chunk_size is None and world_size() > 1 and not any(isinstance(m, SyncNorm) for m in method.modules()):
-        model = DistributedDataParallel(method, broadcast_buffers=False)  # as the engine does
+        # As the engine does, but for a source on trial whose parameters no term uses.
+        model = DistributedDataParallel(method, broadcast_buffers=False, find_unused_parameters=True)
     for batch in batches:
         method.zero_grad(set_to_none=True)
         if chunk_size is None:
