@@ -181,7 +181,8 @@ class Parts:
         )
 
     def _view(self, kind: str, node: Any, path: tuple[str | int, ...], modality: str) -> Any:
-        return build(kind, node, path, modality=modality, **self.facts(modality))
+        reads = modality_of(node, kind) or modality  # a rendering reads another modality than it is a view of
+        return build(kind, node, path, modality=modality, **self.facts(reads))
 
     def _encoder(self, node: Any, path: tuple[str, ...]) -> nn.Module:
         modality = path[-1] if path[-1] in self.modalities else modality_of(node)

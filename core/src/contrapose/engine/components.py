@@ -28,10 +28,10 @@ class Samples:
         return (sample for sample in samples if self.modality in sample.data)
 
 
-def modality_of(node: Any) -> str | None:
-    """What a named encoder reads, as far as its offer says so."""
+def modality_of(node: Any, kind: str = "encoder") -> str | None:
+    """What a named encoder or view reads, as far as its offer says so."""
     name = node.get("use") if isinstance(node, Mapping) else node
-    offers = registry().offers("encoder") if isinstance(name, str) else []
+    offers = registry().offers(kind) if isinstance(name, str) else []
     return next((o.spec.modality for o in offers if name in (o.name, o.spec.name)), None)
 
 

@@ -30,7 +30,9 @@ def scale(clouds: Tensor, generator: torch.Generator, low: Positive = 0.5, high:
     return _with_xyz(clouds, clouds[..., :3] * (low + (high - low) * _uniform(generator, len(clouds), 1, 1)))
 
 
-def rotate(clouds: Tensor, generator: torch.Generator, axis: Axis = "y", degrees: NotNegative = 360.0) -> Tensor:
+def rotate(
+    clouds: Tensor, generator: torch.Generator, axis: Axis = "y", degrees: NotNegative = 360.0, normals: bool = False
+) -> Tensor:
     """`views.rotate` of each cloud."""
     n, device = len(clouds), generator.device
     angles = math.radians(degrees) * _uniform(generator, n, 1, 1)
@@ -42,7 +44,10 @@ def rotate(clouds: Tensor, generator: torch.Generator, axis: Axis = "y", degrees
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(n, 3, 3)
     turn = torch.eye(3, device=device) + angles.sin() * cross + (1 - angles.cos()) * cross @ cross  # Rodrigues' formula
-    return _with_xyz(clouds, clouds[..., :3].float() @ turn.mT)
+    made = _with_xyz(clouds, clouds[..., :3].float() @ turn.mT)
+    if normals:
+        made[..., 3:6] = clouds[..., 3:6].float() @ turn.mT
+    return made
 
 
 def translate(clouds: Tensor, generator: torch.Generator, share: NotNegative = 0.5) -> Tensor:
