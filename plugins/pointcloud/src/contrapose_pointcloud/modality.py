@@ -166,7 +166,8 @@ class PointCloud:
     def _checked(self, points: Points, where: str) -> NDArray[np.float32]:
         if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in "fiu":
             raise DataError(f"{where}: points must be numbers (N, 3 or more), not {points.dtype} {points.shape}")
-        if points.shape[1] < (wanted := self.facts().get("channels", 3)):
+        wanted = self.facts().get("channels", 3)
+        if points.shape[1] < wanted:
             asked = " and ".join(name for name in ("normals", "colours") if getattr(self, name))
             raise DataError(f"{where}: with {asked} points have {wanted} columns or more, not {points.shape[1]}")
         if len(points) > self.most_points:  # before anything is computed of all of them
