@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contrapose_pointcloud.formats.external import import_open3d
 from contrapose_pointcloud.formats.mesh import Mesh, between
 from contrapose_pointcloud.render.camera import Camera, fitted
+from contrapose_pointcloud.render.relief import normals_of, smooth
 from contrapose_pointcloud.render.splat import occlusion, splat
 
 Array = NDArray[np.float64]
@@ -21,20 +22,21 @@ SHARPER = 2
 _GREY = np.full(3, 0.82)
 _LIGHT = np.array([-0.35, 0.6, 0.72]) / np.linalg.norm([-0.35, 0.6, 0.72])  # from above the camera's left shoulder
 _AMBIENT = 0.4
-_EDL = 0.06
+_EDL = 0.15
+_BULGE, _STEP = 0.3, 2.5  # in radii: how far a ball stands out, and what differs by more is another surface
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """``depth`` (H, W) in [0, 2], inf where nothing is; ``light`` (H, W) in [0, 1]; ``colours`` (H, W, 3) in [0, 1].
 
-    ``normals`` (H, W, 3) are unit vectors that face the camera: x right, y up, z to the eye; None where unknown.
+    ``normals`` (H, W, 3) are unit vectors that face the eye, by the camera's axes: x right, y up, z to the eye.
     """
 
     depth: Array
     light: Array
     colours: Array
-    normals: Array | None
+    normals: Array
 
     def picture(self, mode: Mode) -> NDArray[np.uint8]:
         """uint8 (H, W, 3). Depth: from 255, the nearest that can be, to 55, in three equal channels; nothing is 0.
@@ -46,7 +48,6 @@ class Sight:
             grey = np.where(there, 255 - 100 * np.where(there, self.depth[..., None], 0), 0)
             return np.repeat(grey, 3, axis=2).round().astype(np.uint8)
         if mode == "normals":
-            assert self.normals is not None
             return np.where(there, (self.normals + 1) / 2 * 255, 0).round().astype(np.uint8)
         shaded = np.where(there, self.colours * self.light[..., None], 1.0)
         side = len(shaded) // SHARPER
@@ -57,18 +58,22 @@ class Sight:
 def of_points(
     xyz: Array, normals: Array | None, colours: Array | None, camera: Camera, size: int, radius: float
 ) -> Sight:
-    """Points (N, 3) within the unit ball as balls of ``radius``. Without normals, light is by the balls and what stands before."""
+    """Points (N, 3) within the unit ball as balls of ``radius``, whose depths are smoothed to a surface.
+
+    Without normals (N, 3), those of that surface.
+    """
     place, depth, enlarged = camera.project(xyz)
     centre = place * [1, -1] * size / 2 + (size - 1) / 2
     pixels = np.maximum(radius * enlarged * size / 2, 0.5)
-    number, at, facing = splat(centre, depth, pixels, np.full(len(xyz), radius), size)
-    there = number >= 0
-    paint = _GREY if colours is None else colours[number]
-    edges = occlusion(at, _EDL)
+    number, at, _ = splat(centre, depth, pixels, np.full(len(xyz), _BULGE * radius), size)
+    step = _STEP * radius
+    at = smooth(at, step, int(np.clip(1.2 * np.median(pixels), 2, 12)))
     if normals is None:
-        return Sight(at, (0.7 + 0.3 * facing) * edges, np.broadcast_to(paint, (size, size, 3)), None)
-    facing_eye = _to_the_eye(normals @ camera.axes.T, xyz @ camera.axes.T, camera)[number]
-    return Sight(at, np.where(there, _lit(facing_eye) * edges, 0), np.broadcast_to(paint, (size, size, 3)), facing_eye)
+        facing = normals_of(at, camera, step)
+    else:
+        facing = _to_the_eye(normals @ camera.axes.T, xyz @ camera.axes.T, camera)[number]
+    paint = np.broadcast_to(_GREY, (size, size, 3)) if colours is None else colours[number]
+    return Sight(at, _lit(facing) * occlusion(at, _EDL), paint, facing)
 
 
 def of_mesh(mesh: Mesh, camera: Camera, size: int) -> Sight:

@@ -18,6 +18,7 @@ from contrapose_pointcloud.arguments import Count, Points, Positive
 from contrapose_pointcloud.cache import Cache, digest
 from contrapose_pointcloud.formats.mesh import Sampled
 from contrapose_pointcloud.render.camera import Camera, camera, fitted
+from contrapose_pointcloud.render.relief import ball_radius
 from contrapose_pointcloud.render.sight import SHARPER, Mode, of_mesh, of_points
 
 Picture = NDArray[np.uint8]
@@ -44,25 +45,25 @@ def render(
 ) -> Picture:
     """A picture (size, size, 3) uint8 of the cloud, or of its mesh, from one of ``cameras`` view points, drawn at random.
 
-    Points are balls with a z-buffer; meshes are cast rays at by open3d, and must have been kept (``keep_mesh: true`` of the modality).
+    Points are balls with a z-buffer, smoothed to a surface; meshes are cast rays at by open3d, and must have been kept (``keep_mesh: true`` of the modality).
     A mesh is drawn as it was read, so nothing can come before this view in a list.
 
     Args:
         size: of the picture's sides, in pixels.
-        mode: ``shaded`` on white, by normals where there are any; ``depth``, near is bright, nothing is black; ``normals`` by the
+        mode: ``shaded`` on white; ``depth``, near is bright, nothing is black; ``normals`` by the
             camera's axes, x right, y up, z to the eye, each from -1 to 1.
         of: ``points`` or ``mesh``.
         cameras: how many view points there are, evenly around, at elevations that fill their range evenly; 1 for a fixed one.
         azimuth: of the first, in degrees: 0 in front (z), 90 at the right (x).
         elevation: lowest and highest, in degrees above the horizon; the first camera is in the middle between them.
         fov: angle of view in degrees; 0 for parallel rays.
-        radius: of the balls, as a share of the radius of the whole; by default 1.5 / sqrt(points), which closes most surfaces.
+        radius: of the balls, as a share of the radius of the whole; by default such that they close most surfaces
+            (`relief.ball_radius`).
         cache: keep pictures in this folder, or, for true, below ``CONTRAPOSE_CACHE``: one a cloud and camera.
-        normals: columns 3 to 5 are normals; the modality says it.
+        normals: columns 3 to 5 are normals; the modality says it. Without, those of the smoothed surface are taken.
         colours: the next columns are colours; the modality says it.
 
-    Raises ``ConfigError`` for ``mode: normals`` of points without normals, and for a mesh that wasn't kept; ``DataError`` for the mesh
-    of what was read as points.
+    Raises ``DataError`` for the mesh of what has none, or wasn't kept, ``ConfigError`` for one that another view came before.
     """
     number = int(rng.integers(cameras))
     eyes = [camera(number, cameras, azimuth, elevation, fov)]
@@ -112,9 +113,6 @@ def _drawn(
     colours: bool,
 ) -> Picture:
     """The pictures (T, size, size, 3) from these cameras, from the cache where they are in one."""
-    if of == "points" and mode == "normals" and not normals:
-        raise ConfigError("mode: normals needs clouds that have them: set normals: true of the modality, or of: mesh")
-
     def make() -> dict[str, NDArray[Any]]:
         fine = size * SHARPER if mode == "shaded" else size
         if of == "mesh":
@@ -125,11 +123,9 @@ def _drawn(
         facing = cloud[:, 3:6].astype(np.float64) if normals else None
         after = 3 + 3 * normals
         paint = cloud[:, after : after + 3].astype(np.float64) if colours else None
-        ball = radius or 1.5 / np.sqrt(len(cloud))
+        ball = radius or ball_radius(xyz)
         xyz = xyz / (1 + ball)  # the balls too are within the picture
-        return {
-            "pictures": np.stack([of_points(xyz, facing, paint, eye, fine, ball).picture(mode) for eye in eyes]),
-        }
+        return {"pictures": np.stack([of_points(xyz, facing, paint, eye, fine, ball).picture(mode) for eye in eyes])}
 
     if not cache:
         return make()["pictures"]
