@@ -93,7 +93,7 @@ class TestRendering(ViewContract):
 
 class TestOneCamera(ViewContract):
     spec = "pointcloud/render"
-    arguments = {"size": 16, "mode": "depth", "cameras": 1, "fov": 0}
+    arguments = {"size": 8, "mode": "depth", "cameras": 1, "fov": 0}
     cells = UNLIKE
     random = False
 
