@@ -54,6 +54,8 @@ def read_off(data: bytes, colours: bool = False) -> Mesh | Points:
     if not (counts := [c for c in counts if c]):
         counts = lines.pop(0)
     vertices, faces = int(counts[0]), int(counts[1])
+    if vertices < 1:
+        raise ValueError("it has no vertices")
     if len(lines) < vertices + faces:
         raise ValueError("the file ends too early")
     points = np.array([words[:3] for words in lines[:vertices]], dtype=np.float64)
