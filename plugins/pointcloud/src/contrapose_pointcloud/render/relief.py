@@ -10,13 +10,13 @@ from contrapose_pointcloud.render.camera import Camera
 Array = NDArray[np.floating]
 MOST = 20_000
 _ASKED, _NEIGHBOUR, _SHARE = 128, 8, 0.8
-_SMALLEST, _LARGEST = 0.005, 0.15
+_SMALLEST, _LARGEST = 0.005, 0.25
 
 
 def ball_radius(xyz: Array) -> float:
     """A radius by which balls at points (N, 3) of a surface touch: 0.8 of the median distance to the eighth neighbour.
 
-    In shares of the radius of the whole, which is 1; between 0.005 and 0.15. Of more than 20,000 points, evenly chosen ones tell it,
+    In shares of the radius of the whole, which is 1; between 0.005 and 0.25. Of more than 20,000 points, evenly chosen ones tell it,
     as distances on a surface go by one over the root of their number.
     """
     some = xyz[_even(len(xyz), MOST)]
