@@ -117,8 +117,12 @@ class Parts:
 
     @cached_property
     def eval_plan(self) -> ViewPlan:
-        """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data."""
-        views = {m: self.run.evaluate.views.get(m) or eval_view(m, self.run.views) for m in self.columns}
+        """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data.
+
+        A modality that the data lack is evaluated where the config names a view that makes it of another (a rendering).
+        """
+        said = self.run.evaluate.views
+        views = {m: said.get(m) or eval_view(m, self.run.views) for m in dict.fromkeys([*self.columns, *said])}
         plan = ViewPlan.from_config({m: v for m, v in views.items() if v}, None, self._view, list(self.columns))
         self._fit(plan, "eval")
         return plan
