@@ -56,7 +56,11 @@ class TestPointCloud(ModalityContract):
 class TestNormalsAndColours(ModalityContract):
     spec = "pointcloud"
     arguments = {"normals": True, "colours": True, "mesh_points": 64, "keep_mesh": True}
-    cells = [{"cloud": PAINTED}, {"cloud": PAINTED.replace(b"0 1 0", b"0 2 0")}, {"cloud": PAINTED.replace(b"4 2 0", b"4 1 0")[:-9]}]
+    cells = [
+        {"cloud": PAINTED},
+        {"cloud": PAINTED.replace(b"0 1 0", b"0 2 0")},
+        {"cloud": PAINTED.replace(b"4 2 0", b"4 1 0")[:-9]},
+    ]
     broken = [{"cloud": OFF}, {"cloud": cloud(20, 2)}]
     view = SMALL
 

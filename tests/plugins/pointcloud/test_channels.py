@@ -90,7 +90,9 @@ def test_views_and_encoders_hear_of_the_columns() -> None:
     assert build("encoder", {"use": "pointcloud/pointnet", "channels": 3}, **facts).channels == 3
 
 
-@pytest.mark.parametrize("node", [{"use": "rotate"}, {"use": "rotate", "axis": "any"}, "depthcontrast", "pointcontrast"])
+@pytest.mark.parametrize(
+    "node", [{"use": "rotate"}, {"use": "rotate", "axis": "any"}, "depthcontrast", "pointcontrast"]
+)
 def test_what_turns_a_sphere_turns_its_normals(node: Any) -> None:
     """After any rotation, mirroring, shift and scale the normals of a sphere point from its centre."""
     generator = build("view", node, normals=True)

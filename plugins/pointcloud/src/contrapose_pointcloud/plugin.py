@@ -58,7 +58,9 @@ def register_view_generators() -> list[Spec]:
         _views("partial", "pairs:partial", "two overlapping parts, which begin with the same points", _POINTCONTRAST),
         _views("pointcontrast", "pairs:pointcontrast", "two overlapping parts, each turned on its own", _POINTCONTRAST),
         _views("render", "render.views:render", "a picture of the cloud or its mesh, for the modality image"),
-        _views("turntable", "render.views:turntable", "a clip once around the cloud or its mesh, for the modality video"),
+        _views(
+            "turntable", "render.views:turntable", "a clip once around the cloud or its mesh, for the modality video"
+        ),
     ]
 
 

@@ -113,6 +113,7 @@ def _drawn(
     colours: bool,
 ) -> Picture:
     """The pictures (T, size, size, 3) from these cameras, from the cache where they are in one."""
+
     def make() -> dict[str, NDArray[Any]]:
         fine = size * SHARPER if mode == "shaded" else size
         if of == "mesh":
