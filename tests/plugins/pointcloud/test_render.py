@@ -57,8 +57,10 @@ def test_a_camera_sees_the_whole_ball_with_up_above(fov: float) -> None:
             assert eye.project(np.array([[0, 0.5, 0]]))[0][0, 1] > 0
     front, side = Camera(0, 0, fov), Camera(90, 0, fov)
     at_x, at_z = np.array([[0.5, 0, 0]]), np.array([[0, 0, 0.5]])
-    assert front.project(at_x)[0][0, 0] > 0 and front.project(at_z)[1][0] == pytest.approx(0.5)
-    assert side.project(at_x)[1][0] == pytest.approx(0.5) and side.project(at_z)[0][0, 0] < 0
+    assert front.project(at_x)[0][0, 0] > 0
+    assert front.project(at_z)[1][0] == pytest.approx(0.5)
+    assert side.project(at_x)[1][0] == pytest.approx(0.5)
+    assert side.project(at_z)[0][0, 0] < 0
 
 
 @pytest.mark.parametrize("fov", [0, 40])
@@ -80,7 +82,7 @@ def test_view_points_are_a_finite_set_within_their_ranges() -> None:
     assert 24 < heights[-1] <= 30
     assert np.diff(heights).max() < 7
     assert camera(0, 1, 30, (10, 30), 40) == Camera(30, 20, 40)
-    tall = np.concatenate([ball(300), ball(300) + [0, 1, 2]]).astype(np.float32)
+    tall = np.concatenate([ball(300), ball(300) + np.arange(3)]).astype(np.float32)
     made = {render(tall, rng(seed), size=8, cameras=3).tobytes() for seed in range(20)}
     assert len(made) == 3
 
@@ -96,7 +98,7 @@ def test_the_nearest_point_hides_what_is_behind() -> None:
         assert number[8, 8] == -1
         assert (number >= 0).sum() == 13 + 6
     number, at, _ = splat(centre[:2], np.array([1.0, 0.9]), np.array([3.0, 0.2]), np.array([0.5, 0]), 9)
-    assert number[4, 4] == 0 and at[4, 4] == 0.5  # a large ball stands out before a small one
+    assert (number[4, 4], at[4, 4]) == (0, 0.5)  # a large ball stands out before a small one
     assert (splat(np.array([[40.0, 4]]), ones[:1], ones[:1], ones[:1], 9)[0] == -1).all()
 
 
@@ -192,9 +194,9 @@ class TestMeshes:
         seen = np.argwhere(ink(made))
         top, left = seen[seen[:, 0].argmin()], seen[seen[:, 0] > 40]
         left, right = left[left[:, 1].argmin()], left[left[:, 1].argmax()]
-        assert made[tuple(top + [2, 0])].argmax() == 2
-        assert made[tuple(left + [0, 2])].argmax() == 0
-        assert made[tuple(right - [0, 2])].argmax() == 1
+        assert made[top[0] + 2, top[1]].argmax() == 2
+        assert made[left[0], left[1] + 2].argmax() == 0
+        assert made[right[0], right[1] - 2].argmax() == 1
 
     def test_without_open3d_one_hears_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cloud = PointCloud(mesh_points=10, keep_mesh=True).load({"c": box(1, 1, 1)}, Path())

@@ -38,9 +38,9 @@ FARTHEST = 1e18
 class PointCloud:
     """Point clouds: float32 arrays (N, 3 + C), coordinates with y up, then C features of each point. N may differ.
 
-    The columns are x, y, z, then a unit normal (3) with ``normals``, a colour (3) in [0, 1] with ``colours``, then whatever else an array
-    has. A mesh becomes ``mesh_points`` points, even by area and the same each time. Points with a value that is no finite number are
-    left out, as depth sensors write them for what they can't see.
+    The columns are x, y, z, then a unit normal (3) with ``normals``, a colour (3) in [0, 1] with ``colours``, then what else an
+    array has. A mesh becomes ``mesh_points`` points, even by area and the same each time. Points with a value that is no finite
+    number are left out, as depth sensors write them for what they can't see.
 
     Args:
         mesh_points: how many points are sampled of a mesh.

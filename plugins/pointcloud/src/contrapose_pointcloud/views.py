@@ -114,7 +114,7 @@ def with_xyz(cloud: Points, xyz: NDArray[np.floating]) -> Points:
 
 
 def turned(cloud: Points, matrix: NDArray[np.floating], normals: bool) -> Points:
-    """The cloud (N, 3 + C) turned or mirrored by an orthogonal matrix (3, 3), the normals in its columns 3 to 5 too if it has them."""
+    """The cloud (N, 3 + C) turned or mirrored by an orthogonal matrix (3, 3), its ``normals``, columns 3 to 5, too."""
     made = with_xyz(cloud, cloud[:, :3] @ matrix.T)
     if normals:
         made[:, 3:6] = cloud[:, 3:6] @ matrix.T

@@ -47,9 +47,9 @@ class Camera:
         return np.stack([x, y], axis=1) * enlarged[:, None], 1 - back, enlarged
 
     def rays(self, size: int) -> Array:
-        """Origins and directions (size, size, 6) of the rays through the pixels' centres, rows from the top. Depth 1 is of length 1.
+        """Origins and directions (size, size, 6) of the rays through the pixels' centres, rows from the top.
 
-        That is, the origin plus t times the direction has depth t.
+        An origin plus t times its direction has depth t.
         """
         at = (np.arange(size) + 0.5) / size * 2 - 1
         x, y = np.meshgrid(at, -at)

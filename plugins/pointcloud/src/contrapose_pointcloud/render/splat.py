@@ -36,9 +36,11 @@ def splat(
         cap = np.sqrt(1 - off[inside].clip(max=1))
         row = np.broadcast_to(np.arange(part.start, part.stop)[:, None], inside.shape)[inside]
         z, where = depth[row] - bulge[row] * cap, (y * size + x)[inside]
-        order = np.argsort(-z, kind="stable")  # the nearest is written last and stays
-        order = order[z[order] < at[where[order]]]
-        at[where[order]], number[where[order]], facing[where[order]] = z[order], row[order], cap[order]
+        nearer = z < at[where]
+        z, where, row, cap = z[nearer], where[nearer], row[nearer], cap[nearer]
+        np.minimum.at(at, where, z)
+        first = z == at[where]
+        number[where[first]], facing[where[first]] = row[first], cap[first]
     return number.reshape(size, size), at.reshape(size, size), facing.reshape(size, size)
 
 

@@ -45,8 +45,8 @@ def render(
 ) -> Picture:
     """A picture (size, size, 3) uint8 of the cloud, or of its mesh, from one of ``cameras`` view points, drawn at random.
 
-    Points are balls with a z-buffer, smoothed to a surface; meshes are cast rays at by open3d, and must have been kept (``keep_mesh: true`` of the modality).
-    A mesh is drawn as it was read, so nothing can come before this view in a list.
+    Points are balls with a z-buffer, smoothed to a surface. At meshes open3d casts rays; they must have been kept (``keep_mesh:
+    true`` of the modality), and are drawn as they were read, so nothing can come before this view in a list.
 
     Args:
         size: of the picture's sides, in pixels.
