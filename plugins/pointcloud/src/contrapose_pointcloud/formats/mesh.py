@@ -31,7 +31,7 @@ class Sampled(np.ndarray):
         made.mesh = mesh
         return made
 
-    def __reduce__(self) -> tuple[type[Sampled], tuple[Points, Mesh]] | tuple[object, ...]:  # type: ignore[override]
+    def __reduce__(self) -> str | tuple[Any, ...]:
         points = np.asarray(self)
         return points.__reduce__() if self.mesh is None else (Sampled, (points, self.mesh))
 

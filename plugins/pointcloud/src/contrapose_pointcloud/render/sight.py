@@ -14,7 +14,7 @@ from contrapose_pointcloud.render.camera import Camera, fitted
 from contrapose_pointcloud.render.relief import normals_of, smooth
 from contrapose_pointcloud.render.splat import occlusion, splat
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Mode = Literal["shaded", "depth", "normals"]
 SHARPER = 2
 """Pixels along a side of each of a shaded picture, whose mean it is, so that edges are smooth."""
@@ -65,9 +65,9 @@ def of_points(
     place, depth, enlarged = camera.project(xyz)
     centre = place * [1, -1] * size / 2 + (size - 1) / 2
     pixels = np.maximum(radius * enlarged * size / 2, 0.5)
-    number, at, _ = splat(centre, depth, pixels, np.full(len(xyz), _BULGE * radius), size)
+    number, nearest, _ = splat(centre, depth, pixels, np.full(len(xyz), _BULGE * radius), size)
     step = _STEP * radius
-    at = smooth(at, step, int(np.clip(1.2 * np.median(pixels), 2, 12)))
+    at = smooth(nearest, step, int(np.clip(1.2 * np.median(pixels), 2, 12)))
     if normals is None:
         facing = normals_of(at, camera, step)
     else:
