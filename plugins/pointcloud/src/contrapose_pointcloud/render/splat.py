@@ -49,7 +49,7 @@ def _parts(count: int, most: int) -> list[slice]:
     return [slice(start, min(start + most, count)) for start in range(0, count, most)]
 
 
-def occlusion(depth: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+def occlusion(depth: Array, unit: float) -> Array:
     """Eye-dome lighting (Boucheny 2009): brightness (H, W) in (0, 1], less the more a pixel's neighbours stand before it.
 
     Args:
