@@ -29,9 +29,12 @@ class Samples:
 
 
 def modality_of(node: Any, kind: str = "encoder") -> str | None:
-    """What a named encoder or view reads, as far as its offer says so."""
+    """What an encoder or a view reads, as far as its offer, or the class or function itself, says so."""
     name = node.get("use") if isinstance(node, Mapping) else node
-    offers = registry().offers(kind) if isinstance(name, str) else []
+    if not isinstance(name, str):
+        said = getattr(name, "modality", None)
+        return said if isinstance(said, str) else None
+    offers = registry().offers(kind)
     return next((o.spec.modality for o in offers if name in (o.name, o.spec.name)), None)
 
 
