@@ -33,6 +33,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
+class EarlyStopping(Section):
+    """Stop once the loss on ``split``, measured after each epoch, was no better for ``patience`` epochs; keep the best weights.
+
+    The split is seen by ``passes`` draws of the training views, the same after each epoch.
+    """
+
+    split: str = "val"
+    patience: Count = 3
+    passes: Count = 1
+
+
 class TrainConfig(Section):
     """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
 
@@ -67,16 +78,21 @@ class TrainConfig(Section):
     window: Count | None = None
     checkpoint_every: Count | None = None
     keep: Count = 2
+    early_stopping: EarlyStopping | None = None
     threads: Count | None = None
     loggers: list[Node] = ["tensorboard"]
 
 
 class SplitConfig(Section):
-    """Who trains and who tests: as a ``column`` says, or at random, whole groups of column ``by`` staying together."""
+    """Who trains and who tests: as a ``column`` says, or at random, whole groups of column ``by`` staying together.
+
+    ``val`` sets a part aside for early stopping.
+    """
 
     column: str | None = None
     by: str | None = None
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    val: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: CountOrZero = 0
 
     @model_validator(mode="after")

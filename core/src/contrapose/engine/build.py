@@ -68,7 +68,7 @@ class Parts:
         if spec is None:
             said = None
         else:
-            said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"})
+            said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"}, exclude_none=True)
         parts = split(self.open(self.run.data), said)
         if self._fitted is None:
             for name in self.columns:
@@ -146,10 +146,12 @@ class Parts:
         method.engine = Engine(self.run.loss.engine, self.run.loss.tile)
         return method
 
-    def train_loader(self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu") -> Loader:
-        """Batches of the training views, on ``device``."""
+    def train_loader(
+        self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu", part: str = "train"
+    ) -> Loader:
+        """Batches of the training views, on ``device``; of another part than ``train`` its last batch too, whole or not."""
         t = self.run.train
-        reader = self.splits["train"]
+        reader = self.splits[part]
         return make_loader(
             reader,
             self.plan.maker(t.seed),
@@ -159,7 +161,7 @@ class Parts:
             rank=rank,
             world=world,
             workers=t.workers,
-            drop_last=t.drop_last,
+            drop_last=t.drop_last and part == "train",
             together=t.together,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,

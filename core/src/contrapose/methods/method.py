@@ -208,6 +208,10 @@ class Method(nn.Module):
         self._out = None
         self.clock.tick()
 
+    def forget(self) -> None:
+        """Drop the tables of the last ``loss``, which was only asked for its value: ``advance`` won't commit them."""
+        self._out = None
+
     # -- epochs, optimisers, embeddings ------------------------------------------------------------------------------
 
     @property
