@@ -127,8 +127,7 @@ class Validation:
     @property
     def over(self) -> bool:
         """Whether ``patience`` epochs have passed since the best."""
-        steps = [step for step, _ in self.found]
-        return bool(steps) and len(steps) - 1 - steps.index(self.best) >= self.said.patience
+        return _since(self.found) >= self.said.patience
 
     @property
     def spare(self) -> str | None:
@@ -146,6 +145,12 @@ def least(found: Sequence[tuple[int, float]]) -> int | None:
     return min(found, key=lambda pair: pair[1])[0] if found else None
 
 
+def _since(found: Sequence[tuple[int, float]]) -> int:
+    """How often it was measured since the least."""
+    best = least(found)
+    return sum(step > best for step, _ in found) if best is not None else 0
+
+
 def best_step(folder: Path, last: int) -> int | None:
     """The step up to ``last`` whose weights are the run's, by its ``validation.csv``; None where nothing was measured.
 
@@ -160,7 +165,7 @@ def verdict(folder: Path, patience: int) -> str | None:
     best = least(found)
     if best is None:
         return None
-    since = len(found) - 1 - [step for step, _ in found].index(best)
+    since = _since(found)
     why = f"no better in {since} epochs since" if since >= patience else "all epochs are done"
     return f"least validation loss {dict(found)[best]:.4f}, after step {best} ({why}): the run has the weights of that step"
 
