@@ -59,7 +59,7 @@ def _place(root: Path, modality: str, place: str | Sequence[str] | None) -> str:
     if place is None:
         return ""
     if not isinstance(place, str):
-        raise ConfigError("in a folder, a modality lies in one subfolder", ("modalities", modality))
+        raise LacksColumn("in a folder, a modality lies in one subfolder", ("modalities", modality))
     if not cell_path(place, root).is_dir():
         there = [p.name for p in root.iterdir() if p.is_dir()]
         raise LacksColumn(f"{root} has no subfolder {place!r}{did_you_mean(place, there)}", ("modalities", modality))

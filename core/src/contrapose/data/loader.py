@@ -201,18 +201,22 @@ def make_loader(
         return StreamLoader(
             data, Collate(make_views.names, modalities, reader.meta), steps, workers, torch.device(device)
         )
+    columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
     if balance is not None:
         for name, other in {"together": together, "window": window}.items():
             if other is not None:
                 raise ConfigError("balance has an order of its own; leave one of them out", ("train", name))
         values, names = _values(reader, balance.by, ("train", "balance", "by"))
+        if columns[balance.by].kind == "f":
+            raise ConfigError(
+                f"{balance.by!r} holds fractions; balance by words or whole numbers", ("train", "balance", "by")
+            )
         sampler: EpochSampler = BalancedSampler(
             values, batch_size, seed, rank, world, drop_last, balance.power, balance.batches == "one", names
         )
     else:
         groups = None if together is None else _values(reader, together, ("train", "together"))[0]
         sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups, window)
-    columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
     collate = Collate(make_views.names, modalities, columns)
     return Loader(ViewDataset(reader, make_views), sampler, collate, workers, torch.device(device))
 

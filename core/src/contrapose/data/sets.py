@@ -69,6 +69,9 @@ def _open(
             raise ConfigError(
                 f"it is none of the run's modalities{did_you_mean(own, columns)}", ("of", name, "modalities", own)
             )
+    stream = ConfigError("a stream can't be one of several datasets; write it down by contrapose pack", ("of", name))
+    if isinstance(one.data, Mapping) and one.data.get("streaming"):
+        raise stream
     wanted: dict[str, Any] = {"modalities": {**columns, **one.modalities}, "meta": {**meta, **one.meta}}
     called = {m: _called(columns, one.modalities, m) for m in columns}
     loaders = {m: _Renaming(made, called[m]) if m in one.modalities else made for m, made in modalities.items()}
@@ -86,7 +89,7 @@ def _open(
         except ConfigError as error:
             raise ConfigError(error.message, ("of", name, *error.path)) from None
     if isinstance(reader, StreamReader):
-        raise ConfigError("a stream can't be one of several datasets; write it down by contrapose pack", ("of", name))
+        raise stream
     there = getattr(reader, "column_names", ())
     for modality in columns.keys() - wanted["modalities"].keys():
         if partly := [c for c in _names(columns, modality) if c in there]:
