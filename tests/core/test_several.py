@@ -76,7 +76,9 @@ def several(of=BOTH, columns=COLUMNS, meta=META, **options):
 
 
 def test_ids_count_through_and_samples_have_what_their_dataset_has(place):
-    reader = several({"chairs": "chairs/rows.jsonl", "bricks": {"data": "bricks/rows.jsonl", "modalities": {"note": "words"}}})
+    reader = several(
+        {"chairs": "chairs/rows.jsonl", "bricks": {"data": "bricks/rows.jsonl", "modalities": {"note": "words"}}}
+    )
     assert len(reader) == 10 and reader.ids.tolist() == list(range(10))
     assert [reader[i].id for i in range(10)] == list(range(10))
     assert reader[0].data == {"note": "chair 0", "grid": {"w": 0, "h": 0}}
@@ -98,7 +100,12 @@ def test_words_have_one_code_and_blanks_are_blank(place):
     reader = several(meta={**META, "part": "part"})
     assert reader.vocabularies == {"label": ["a", "b", "c"], "part": ["train"], "dataset": ["chairs", "bricks"]}
     assert reader.column("label").tolist() == [1, 2, 1, 2, 1, 2, 0, 1, -1, 1]
-    assert {name: kind.kind for name, kind in reader.meta.items()} == {"label": "i", "time": "f", "part": "i", "dataset": "i"}
+    assert {name: kind.kind for name, kind in reader.meta.items()} == {
+        "label": "i",
+        "time": "f",
+        "part": "i",
+        "dataset": "i",
+    }
     assert reader.column("dataset").tolist() == [0] * 6 + [1] * 4
     assert reader.column("part").tolist() == [0] * 6 + [-1] * 4
     assert np.isnan(reader.column("time")[8]) and reader.column("time")[[5, 9]].tolist() == [5.0, 1.5]
@@ -125,7 +132,9 @@ def test_datasets_split_together_or_each_by_its_own(place):
     assert parts["test"].ids.min() >= 6 and len(parts["test"]) == 2 and len(parts["train"]) == 8
     parts = split(several({**own, "bricks": {**BRICKS, "split": "none"}}), {"test": 0.5})
     assert {name: len(part) for name, part in parts.items()} == {"train": 10}
-    with pytest.raises(DataError, match="4 of 10 samples have no value in .* a dataset that lacks it needs a split of its"):
+    with pytest.raises(
+        DataError, match="4 of 10 samples have no value in .* a dataset that lacks it needs a split of its"
+    ):
         split(several(), {"column": "part"})
     with pytest.raises(ConfigError, match="no column 'prat'; did you mean 'part'") as error:
         split(several({**own, "chairs": {"data": "chairs/rows.jsonl", "split": {"column": "prat"}}}), None)
@@ -164,7 +173,9 @@ def test_any_reader_is_one_of_them(place):
                 raise IndexError
             return Sample(i, {"note": f"mine {i}"}, {"label": i, "other": 1})
 
-    with pytest.raises(ConfigError, match=r"meta.label is words in chairs and numbers in mine: make it the same in both"):
+    with pytest.raises(
+        ConfigError, match=r"meta.label is words in chairs and numbers in mine: make it the same in both"
+    ):
         several({"chairs": "chairs/rows.jsonl", "mine": Mine()})
     reader = several({"chairs": "chairs/rows.jsonl", "mine": Mine()}, meta={"time": "t"})
     assert reader[8] == Sample(8, {"note": "mine 2"}, {"time": -1, "dataset": 1})

@@ -29,7 +29,9 @@ def pack(
     reader = parts.open(parts.run.data)
     if not isinstance(reader, TableReader | RowStream):
         if isinstance(reader, SeveralReader):
-            raise ConfigError("pack each of several datasets by itself, --set data=..., and name the folders", ("data",))
+            raise ConfigError(
+                "pack each of several datasets by itself, --set data=..., and name the folders", ("data",)
+            )
         raise ConfigError(f"{type(reader).__name__} isn't a table, so it can't be packed", ("data",))
     done = write(reader, parts.modalities, output, shard_mb << 20)
     for line in done.missing[:10]:

@@ -112,7 +112,9 @@ def rotated(size: int, count: int, epoch: int, *seeds: int) -> np.ndarray:
 
     def turn(number: int) -> np.ndarray:
         order = permutation(number)
-        left = number * size % count  # so many of the epoch in which it begins are of the turn before, and mustn't come again
+        left = (
+            number * size % count
+        )  # so many of the epoch in which it begins are of the turn before, and mustn't come again
         if left:
             head = order[:count]
             order[:count] = head[np.argsort(np.isin(head, permutation(number - 1)[-left:]), kind="stable")]
