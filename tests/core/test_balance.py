@@ -27,7 +27,8 @@ def test_shares_are_a_power_of_the_sizes_in_each_batch(power):
     wanted = wanted / wanted.sum()
     made = batches(power=power)
     counts = np.array([np.bincount(VALUES[[i for _, i in batch]], minlength=3) for batch in made])
-    assert counts.sum() == 1000 and counts.shape == (20, 3)
+    assert counts.sum() == 1000
+    assert counts.shape == (20, 3)
     assert np.abs(counts.sum(0) - 1000 * wanted).max() < 1
     assert np.abs(counts - 50 * wanted).max() < 4
     assert all(len({i for _, i in batch}) == 50 for batch in made)  # never twice in a batch
@@ -41,12 +42,13 @@ def test_what_repeats_comes_equally_often_and_draws_other_views():
         draws = [draw for batch in batches(epoch) for draw in batch]
         assert len(set(draws)) == 1000
         count = np.bincount([i for _, i in draws], minlength=1000)
-        assert count.max() - count[VALUES == 1].min() <= 1 and count[VALUES == 1].max() == 9  # 333 of 40 samples
+        assert count.max() - count[VALUES == 1].min() <= 1
+        assert count[VALUES == 1].max() == 9
         assert count[VALUES != 1].max() <= 2
         assert {key & (1 << TURN) - 1 for key, _ in draws} == {epoch}
         times += count
     for value in range(3):
-        assert np.ptp(times[VALUES == value]) <= 1
+        assert np.ptp(times[value == VALUES]) <= 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 12, 13])
@@ -63,7 +65,8 @@ def test_turns_go_through_all_before_any_comes_again(size):
 
 def test_ranks_and_a_resume_see_the_same_batches():
     whole = batches(3)
-    assert whole == batches(3) != batches(4) and whole != batches(3, seed=2)
+    assert whole == batches(3) != batches(4)
+    assert whole != batches(3, seed=2)
     parts = [batches(3, rank=r, world=3) for r in range(3)]
     assert [a + b + c for a, b, c in zip(*parts, strict=True)] == whole
     assert batches(3, start=7) == whole[7:]
@@ -107,11 +110,13 @@ def by(column, **more):
 def test_a_loader_balances_by_a_column_whatever_its_workers():
     whole = epochs(loader(Memory(30), balance=by("label"), batch_size=6), 1)
     labels = np.array([m["label"][1] for _, _, m, _ in whole])
-    assert labels.shape == (5, 6) and np.ptp(np.bincount(labels.ravel())) <= 1
+    assert labels.shape == (5, 6)
+    assert np.ptp(np.bincount(labels.ravel())) <= 1
     assert epochs(loader(Memory(30), balance=by("label"), batch_size=6, workers=2), 1) == whole
     assert epochs(loader(Memory(30), balance=by("label"), batch_size=6), 1, start=3) == whole[3:]
     one = epochs(loader(Memory(40), balance=by("label", batches="one"), batch_size=8), 1)
-    assert all(len(set(m["label"][1])) == 1 for _, _, m, _ in one) and len(one) == 5
+    assert all(len(set(m["label"][1])) == 1 for _, _, m, _ in one)
+    assert len(one) == 5
 
 
 def test_a_sample_that_comes_again_has_other_views():

@@ -79,7 +79,8 @@ def test_ids_count_through_and_samples_have_what_their_dataset_has(place):
     reader = several(
         {"chairs": "chairs/rows.jsonl", "bricks": {"data": "bricks/rows.jsonl", "modalities": {"note": "words"}}}
     )
-    assert len(reader) == 10 and reader.ids.tolist() == list(range(10))
+    assert len(reader) == 10
+    assert reader.ids.tolist() == list(range(10))
     assert [reader[i].id for i in range(10)] == list(range(10))
     assert reader[0].data == {"note": "chair 0", "grid": {"w": 0, "h": 0}}
     assert reader[6].data == {"note": "brick 0"}
@@ -108,15 +109,18 @@ def test_words_have_one_code_and_blanks_are_blank(place):
     }
     assert reader.column("dataset").tolist() == [0] * 6 + [1] * 4
     assert reader.column("part").tolist() == [0] * 6 + [-1] * 4
-    assert np.isnan(reader.column("time")[8]) and reader.column("time")[[5, 9]].tolist() == [5.0, 1.5]
+    assert np.isnan(reader.column("time")[8])
+    assert reader.column("time")[[5, 9]].tolist() == [5.0, 1.5]
     for i in range(10):
         for name in reader.meta:
             np.testing.assert_equal(reader[i].meta[name], reader.column(name)[i])
     assert reader.words("label") == [*"bcbcbc", "a", "b", None, "b"]
     assert reader.words("dataset")[5:7] == ["chairs", "bricks"]
-    assert reader.words("h")[:3] == ["0", "2", "4"] and reader.words("h")[6:] == [None] * 4
+    assert reader.words("h")[:3] == ["0", "2", "4"]
+    assert reader.words("h")[6:] == [None] * 4
     part = reader.subset([9, 0, 8])
-    assert part.words("label") == ["b", "b", None] and part.ids.tolist() == [9, 0, 8]
+    assert part.words("label") == ["b", "b", None]
+    assert part.ids.tolist() == [9, 0, 8]
     saved = several(vocabularies={"label": ["c", "z"]})
     assert saved.vocabularies["label"] == ["c", "z", "a", "b"]
     assert saved.words("label") == several().words("label")
@@ -126,14 +130,17 @@ def test_datasets_split_together_or_each_by_its_own(place):
     with_groups = {"by": "label", "test": 0.4}
     parts = split(several(), with_groups)
     train, test = (set(parts[name].words("label")) - {None} for name in ("train", "test"))
-    assert not train & test and train | test == set("abc")  # "b" is in both datasets, and in one part
+    assert not train & test
+    assert train | test == set("abc")
     own = {**BOTH, "chairs": {"data": "chairs/rows.jsonl", "split": {"column": "part"}}}
     parts = split(several(own), {"test": 0.5})
-    assert parts["test"].ids.min() >= 6 and len(parts["test"]) == 2 and len(parts["train"]) == 8
+    assert parts["test"].ids.min() >= 6
+    assert len(parts["test"]) == 2
+    assert len(parts["train"]) == 8
     parts = split(several({**own, "bricks": {**BRICKS, "split": "none"}}), {"test": 0.5})
     assert {name: len(part) for name, part in parts.items()} == {"train": 10}
     with pytest.raises(
-        DataError, match="4 of 10 samples have no value in .* a dataset that lacks it needs a split of its"
+        DataError, match=r"4 of 10 samples have no value in .* a dataset that lacks it needs a split of its"
     ):
         split(several(), {"column": "part"})
     with pytest.raises(ConfigError, match="no column 'prat'; did you mean 'part'") as error:
@@ -158,7 +165,8 @@ def test_what_cannot_be_read_names_its_dataset(place):
     reader = several()
     for i, why in [(2, f"chairs: {Path('chairs')}/2.note: no such file"), (7, "bricks: ValueError: no note")]:
         sample, ((modality, error),) = reader.read(i)
-        assert modality == "note" and one_line(error) == why
+        assert modality == "note"
+        assert one_line(error) == why
         assert sample.data.keys() == {"grid"} == reader[i].data.keys()
         assert reader.only("grid").read(i)[1] == []
 
@@ -248,7 +256,7 @@ def test_a_dataset_that_has_some_of_a_modalitys_columns_is_told(place):
 
 
 def test_a_missing_dataset_is_told(place):
-    with pytest.raises(DataError, match="gone.csv"):
+    with pytest.raises(DataError, match=r"gone\.csv"):
         several({"chairs": "chairs/rows.jsonl", "gone": "gone.csv"})
 
 

@@ -59,7 +59,8 @@ def test_sets_of_other_modalities_train_as_one(project, capsys):
     assert run.parts.splits["train"].words("dataset").count("furniture") == 25
     made = run.embed("test")
     sets = {modality: np.bincount(found.columns["dataset"], minlength=2).tolist() for modality, found in made.items()}
-    assert sets["wave"][0] == 5 and sets["wave"][1] == len(run.parts.splits["test"]) - 5 > 0 == sets["echo"][1]
+    assert sets["wave"][0] == 5
+    assert sets["wave"][1] == len(run.parts.splits["test"]) - 5 > 0 == sets["echo"][1]
     assert run.parts.splits["test"].vocabularies["label"][0] == "family 0"
     assert str(project / "parts.parquet") in (project / "run/config.yaml").read_text()
     capsys.readouterr()

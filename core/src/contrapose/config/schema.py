@@ -56,7 +56,8 @@ class BalanceConfig(Section):
 class TrainConfig(Section):
     """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
 
-    ``balance`` evens out how often the values of a column come. ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
+    ``balance`` evens out how often the values of a column come.
+    ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
     ``window``, for data on slow disks, shuffles within so many samples at a time, which lie in few places.
     ``batch_size`` is that of all processes together; ``chunk_size``, where given, is how many samples go through a process's
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.

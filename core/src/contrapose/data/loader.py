@@ -183,7 +183,8 @@ def make_loader(
     """Load batches of views of ``reader``'s samples.
 
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
-    which rank ``rank`` of ``world`` gets its part; ``balance`` evens out a column's values (`BalancedSampler`); ``together`` is a column whose equal samples come next to each other,
+    which rank ``rank`` of ``world`` gets its part; ``balance`` evens out a column's values
+    (`BalancedSampler`); ``together`` is a column whose equal samples come next to each other,
     ``window`` the number of samples that are shuffled together (`EpochSampler`); ``device`` is where the batches are wanted.
     Of a stream an epoch is ``steps`` batches, and without ``shuffle`` it is read once, in its order, by this process.
     Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together``, a ``balance`` that can't be had, or

@@ -10,7 +10,7 @@ from typing import Any
 from contrapose.config.schema import DatasetConfig, SplitConfig, validate
 from contrapose.data.open import open_reader
 from contrapose.data.table import Columns, LacksColumn
-from contrapose.errors import ConfigError, DataError, did_you_mean, warn
+from contrapose.errors import ConfigError, did_you_mean, warn
 from contrapose.types import Modality, Reader, StreamReader
 
 DATASET = "dataset"

@@ -6,7 +6,7 @@ import bisect
 import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ from contrapose.types import Modality, Reader, Sample
 class SeveralReader:
     """Samples of several datasets, under ids that count through them in the order of ``of``.
 
-    Each has those of the run's modalities and columns of ``meta`` that it has columns for; a column of ``meta`` that it lacks is blank
-    in its samples (-1, or NaN). Words have one code in all. The column ``dataset`` of ``meta`` is the dataset's number.
+    Each has those of the run's modalities and of ``meta`` that it has columns for; of ``meta``, what it lacks is blank in its
+    samples (-1, or NaN). Words have one code in all. The column ``dataset`` of ``meta`` is the dataset's number.
 
     Args:
-        of: datasets by name: each as ``data:`` takes one, or a mapping of ``data``, ``modalities`` and ``meta``, those columns that are
-            called otherwise in it than the run says, and ``split``, its own.
+        of: datasets by name: each as ``data:`` takes one, or a mapping of ``data``, of ``modalities`` and ``meta``, those columns
+            that are called otherwise in it than the run says, and of ``split``, its own.
 
     Raises:
         ConfigError: a modality or column that none of them has, or that can't be one column; a stream.
@@ -117,7 +117,7 @@ class SeveralReader:
             part: Any = self.parts[k]
             if name == DATASET:
                 made[at] = self.names[k]
-            elif name in _meta_of(part) or name not in self.meta and name in getattr(part, "column_names", ()):
+            elif name in _meta_of(part) or (name not in self.meta and name in getattr(part, "column_names", ())):
                 made[at] = part.subset(rows).words(name)
         found: list[str | None] = made.tolist()
         return found

@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from contrapose.data.several import SeveralReader
 from contrapose.data.sets import DATASET
+from contrapose.data.several import SeveralReader
 from contrapose.errors import ConfigError, DataError
 from contrapose.types import Reader, Sample, StreamReader
 
