@@ -7,6 +7,8 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from tests.core.test_loader import Pulse
@@ -126,6 +128,14 @@ def test_words_have_one_code_and_blanks_are_blank(place):
     assert saved.words("label") == several().words("label")
 
 
+def test_a_column_without_a_value_is_of_any_kind(place):
+    for name, value in {"words": pa.string(), "numbers": pa.int64()}.items():
+        pq.write_table(pa.table({"text": ["a"], "kind": pa.array([None], value)}), place / f"{name}.parquet")
+    sets = {"chairs": "chairs/rows.jsonl", "words": "words.parquet", "numbers": "numbers.parquet"}
+    assert several(sets, meta={"label": "kind"}).words("label") == [*"bcbcbc", None, None]
+    assert np.isnan(several(sets | {"bricks": BRICKS}, meta={"time": "kind"} | {"t": "t"}).column("t")[6])
+
+
 def test_datasets_split_together_or_each_by_its_own(place):
     with_groups = {"by": "label", "test": 0.4}
     parts = split(several(), with_groups)
@@ -157,6 +167,7 @@ def test_what_is_fitted_is_fitted_on_all_training_data_whatever_their_folders(pl
     fit_modality(note, train.subset([i for i in range(len(train)) if train.ids[i] != 7]))
     assert [text for _, text in note.seen][:6] == [f"chair {i}" for i in range(6)]
     assert all(cells.keys() == {"text"} for cells, _ in note.seen)
+    assert pickle.loads(pickle.dumps(note.seen[0][0]["text"])).root == Path("chairs")
     assert {text for _, text in note.seen[6:]} == {f"brick {i - 6}" for i in train.ids.tolist() if i > 7 or i == 6}
 
 

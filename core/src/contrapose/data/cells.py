@@ -41,6 +41,9 @@ class PlacedStr(str):
         made.root = root
         return made
 
+    def __reduce__(self) -> tuple[type[PlacedStr], tuple[str, Path]]:
+        return PlacedStr, (str(self), self.root)
+
 
 def cell_name(cell: Any, otherwise: str) -> str:
     """What a message calls a cell: the file that it is, or was, else ``otherwise``."""

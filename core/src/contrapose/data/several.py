@@ -185,9 +185,9 @@ class SeveralReader:
         return np.dtype(np.float64 if any(kind.kind == "f" for kind in kinds) else np.int64)
 
     def _is_blank(self, k: int, name: str) -> bool:
-        """Whether a column without words has no value at all, so that it could be of any kind."""
+        """Whether a column has no value at all, so that it could be of any kind."""
         part: Any = self.parts[k]
-        if name in getattr(part, "vocabularies", {}) or not hasattr(part, "column"):
+        if not hasattr(part, "column"):
             return False
         values = part.column(name)
         return bool(((values == -1) | (values != values)).all())
@@ -226,7 +226,8 @@ class _Cells:
             part: Any = self.reader.parts[k]
             called = self.reader._called[k].get(self.modality, ())
             for cells in part.subset(rows).cells(self.modality) if called else ():
-                yield {c: _placed(v, part) for c, v in zip(called, cells.values(), strict=True)}
+                names = called if len(called) == len(cells) else cells
+                yield {c: _placed(v, part) for c, v in zip(names, cells.values(), strict=True)}
 
 
 def _placed(cell: Any, part: Any) -> Any:
