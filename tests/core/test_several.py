@@ -182,6 +182,16 @@ def test_what_cannot_be_read_names_its_dataset(place):
         assert reader.only("grid").read(i)[1] == []
 
 
+def test_files_stay_under_the_folder_of_their_own_dataset(place):
+    (place / "bricks" / "far.jsonl").write_text(json.dumps({"text": "../chairs/0.note"}))
+    reader = several({"chairs": "chairs/rows.jsonl", "far": "bricks/far.jsonl"}, meta={})
+    ((_, error),) = reader.read(6)[1]
+    assert "paths must stay under the data's folder, bricks" in str(error)
+    *_, cells = reader.cells("note")
+    with pytest.raises(DataError, match="must stay under the data's folder, bricks"):
+        read_bytes(cells["text"], place)
+
+
 def test_any_reader_is_one_of_them(place):
     class Mine:
         def __len__(self):
