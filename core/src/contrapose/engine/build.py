@@ -65,11 +65,7 @@ class Parts:
     def splits(self) -> dict[str, Reader]:
         """The data by split; ``train`` is always there. Raises ``DataError`` or ``ConfigError``."""
         spec = self.run.split
-        if spec is None:
-            said = None
-        else:
-            said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"}, exclude_none=True)
-        parts = split(self.open(self.run.data), said)
+        parts = split(self.open(self.run.data), spec.plain() if spec else None)
         if self._fitted is None:
             for name in self.columns:
                 fit_modality(self.modalities[name], parts["train"])
@@ -162,6 +158,7 @@ class Parts:
             world=world,
             workers=t.workers,
             drop_last=t.drop_last and part == "train",
+            balance=t.balance if part == "train" else None,
             together=t.together,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,
