@@ -276,7 +276,7 @@ def _fit(
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
     run = Run(where, parts, None if split else method)
     if accelerator.is_main_process:
-        console.print(summary(read_metrics(where / "metrics.csv")))
+        console.print(summary(read_metrics(where / "metrics.csv"), method))
     if run.unread.samples:
         console.print(f"{run.unread}: see {where / 'skipped.csv'}", highlight=False, soft_wrap=True)
     console.print(
