@@ -146,9 +146,7 @@ class Parts:
                     raise no_encoder(modality)
             method = Method.from_data(self.recipe, encoders, seed=seed)
             for modality in unreached(self.plan.names, method.towers.branches):
-                warn(
-                    f"no branch takes the views of {modality}, so nothing learns from it: add a pair, or take it out of the config"
-                )
+                warn(f"no branch takes the views of {modality}: nothing learns from it; add a pair, or leave it out")
         method.engine = Engine(self.run.loss.engine, self.run.loss.tile)
         return method
 

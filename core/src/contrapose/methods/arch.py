@@ -184,6 +184,8 @@ def _term(a: str, b: str, same: str | None = None, **edge: Any) -> Data:
     alike = "same(sample)" if same is None else f"(same(sample) or same({same}))"
     if a == b:
         return {"query": a, "keys": [a], "positives": f"{alike} and not self", "denominator": "not self", **edge}
+    if same is not None:  # a row of one modality alone is no pair: its caption may be that of others
+        alike = f"{alike} and same(has:{a}) and same(has:{b})"
     return {
         "query": [a, b],
         "keys": [a, b],

@@ -82,7 +82,8 @@ def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], eng
     values, weights = pair_loss(blocks, plan, term.loss, scale, engine)
     # Every rank must walk the same graph, even one without an anchor or a key, or their collectives in the backward pass
     # don't meet.
-    value = out.mean(values, weights, q.replicated) + touched(used)
+    learnt = [0 * x for x in (scale, bias) if isinstance(x, Tensor) and x.requires_grad]
+    value = out.mean(values, weights, q.replicated) + touched(used) + sum(learnt)
     return value, (weights > 0).sum(), _told(term, out, q, weights, blocks, plan, scale)
 
 
