@@ -64,7 +64,7 @@ def _pairs() -> dict[str, Any]:
     """A pair of each kind."""
     pairs = [{"pair": ["text", "video"], "same": "label"}, {"pair": ["video", "sound"], "loss": "sigmoid"}]
     return registry().load("method", "pair-graph")(  # type: ignore[no-any-return,operator]
-        graph="full", modalities=["text", "video", "sound"], intra=["text"], pairs=pairs, out=4
+        graph="full", modalities=["text", "video", "sound"], intra=["text"], pairs=pairs, tau={"learn": 0.1}, out=4
     )
 
 
