@@ -105,7 +105,7 @@ def _told(
     if term.joins:
         tables = [out.rows(ref) for ref in dict.fromkeys((*term.query, *(k.rows for k in term.keys)))]
         if len(tables) == 2 and tables[0].z.shape[1:] == tables[1].z.shape[1:]:
-            metrics[f"gap/{term.name}"] = gap(*tables, term.joins)
+            metrics[f"gap/{term.name}"] = gap(tables[0], tables[1], term.joins)
     return metrics
 
 

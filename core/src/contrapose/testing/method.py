@@ -65,8 +65,7 @@ class MethodContract(Contract):
         given = {k: v for k, v in self.arguments.items() if k not in SECTIONS}
         if callable(self.target):
             with must("a preset must give a method's mapping of its arguments"):
-                toy = {} if self._example else {"modalities": ["toy"]}
-                made = build("method", {"use": self.target, **{**self._example, **given}}, **toy)
+                made = build("method", {"use": self.target, **{**self._example, **given}}, modalities=["toy"])
         else:
             assert not given, (
                 f"a preset that is data takes no arguments, but sections of a method: {', '.join(SECTIONS)}"
