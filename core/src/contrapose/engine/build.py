@@ -23,7 +23,7 @@ from contrapose.plugins import registry
 from contrapose.types import Modality, Reader, StreamReader
 from contrapose.views import ViewPlan
 
-from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder
+from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder, unreached
 from .randomness import reseed
 from .recipe import lay_over
 
@@ -101,7 +101,9 @@ class Parts:
         # A preset is a mapping, or a function that makes one of its arguments; sections of a method are laid over either.
         sections = {k: v for k, v in node.items() if k in SECTIONS}
         arguments = {k: v for k, v in node.items() if k not in SECTIONS}
-        return dict(lay_over(build("method", arguments, ("method",), modalities=list(self.columns)), sections))
+        # Views may be of modalities that the data haven't: pictures that are made of clouds.
+        there = [*dict.fromkeys([*self.columns, *(key.partition(".")[0] for key in self.run.views)])]
+        return dict(lay_over(build("method", arguments, ("method",), modalities=there), sections))
 
     @cached_property
     def plan(self) -> ViewPlan:
@@ -139,6 +141,8 @@ class Parts:
                 if modality not in {e.modality for e in encoders.values()}:
                     raise no_encoder(modality)
             method = Method.from_data(self.recipe, encoders, seed=seed)
+            for modality in unreached(self.plan.names, method.towers.branches):
+                warn(f"no branch takes the views of {modality}: nothing learns from it; add a pair, or leave it out")
         method.engine = Engine(self.run.loss.engine, self.run.loss.tile)
         return method
 

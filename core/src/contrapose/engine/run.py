@@ -285,7 +285,7 @@ def _fit(
     early = parts.run.train.early_stopping
     run = Run(where, parts, None if split or early else method)
     if accelerator.is_main_process:
-        console.print(summary(read_metrics(where / "metrics.csv")))
+        console.print(summary(read_metrics(where / "metrics.csv"), method))
         if early and (line := verdict(where, early.patience)):
             console.print(line, highlight=False, soft_wrap=True)
     if run.unread.samples:

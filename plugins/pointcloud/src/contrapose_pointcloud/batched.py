@@ -45,6 +45,23 @@ def rotate(clouds: Tensor, generator: torch.Generator, axis: Axis = "y", degrees
     return _with_xyz(clouds, clouds[..., :3].float() @ turn.mT)
 
 
+def perturb(clouds: Tensor, generator: torch.Generator, sigma: NotNegative = 0.06, clip: NotNegative = 0.18) -> Tensor:
+    """`ulip.perturb` of each cloud."""
+    angles = sigma * torch.randn(len(clouds), 3, generator=generator, device=generator.device)
+    angles = angles.clamp(-clip, clip)
+    xyz = [*clouds[..., :3].float().unbind(-1)]
+    for axis in range(3):
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        sine, cosine = angles[:, axis, None].sin(), angles[:, axis, None].cos()
+        xyz[i], xyz[j] = cosine * xyz[i] - sine * xyz[j], sine * xyz[i] + cosine * xyz[j]
+    return _with_xyz(clouds, torch.stack(xyz, dim=-1))
+
+
+def shift(clouds: Tensor, generator: torch.Generator, most: NotNegative = 0.1) -> Tensor:
+    """`ulip.shift` of each cloud."""
+    return _with_xyz(clouds, clouds[..., :3] + most * (2 * _uniform(generator, len(clouds), 1, 3) - 1))
+
+
 def translate(clouds: Tensor, generator: torch.Generator, share: NotNegative = 0.5) -> Tensor:
     """`views.translate` of each cloud."""
     xyz = clouds[..., :3]
