@@ -62,9 +62,10 @@ format: $(READY) ## let ruff put the code into its form
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-docs: $(READY) ## write docs/methods.md from the presets and docs/hooks.md from the hooks; check the documents' links and code
+docs: $(READY) ## write docs/methods.md, docs/hooks.md and docs/gallery.md from what is offered; check the documents' links and code
 	@$(RUN) docs/methods.py
 	@$(RUN) docs/hooks.py
+	@$(RUN) docs/gallery.py
 	@$(RUN) -m pytest -q tests/core/test_documents.py
 
 methods-table: $(READY) ## train every preset on CIFAR-10 under one budget (an hour on 2 cores; what is there stays); writes docs/methods-table.md

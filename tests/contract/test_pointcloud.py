@@ -27,15 +27,15 @@ def cloud(points: int, seed: int) -> bytes:
 UNLIKE = [{"cloud": cloud(200, 0)}, {"cloud": cloud(64, 1)}, {"cloud": OFF}, {"cloud": cloud(20, 2)}]
 ALIKE = [{"cloud": cloud(64, seed)} for seed in range(4)]
 SMALL = {"use": "pointcloud/eval", "points": 64}
-RECIPES: dict[str, dict[str, Any]] = {
-    f"pointcloud/{name}": {"points": 48}
-    for name in ("crosspoint", "resample", "fps", "cuboid-crop", "cuboid-drop", "occlude", "depthcontrast")
-}
+CUT = ("cuboid-crop", "cuboid-drop", "box-crop", "cutout", "occlude")
+SIZED = ("crosspoint", "resample", "fps", *CUT, "depthcontrast", "strl", "ulip")
+RECIPES: dict[str, dict[str, Any]] = {f"pointcloud/{name}": {"points": 48} for name in SIZED}
 PAIRS: dict[str, dict[str, Any]] = {
     f"pointcloud/{name}": {"points": 48, "pairs": 8} for name in ("partial", "pointcontrast")
 }
 STEPS: dict[str, dict[str, Any]] = {
-    f"pointcloud/{name}": {} for name in ("scale", "rotate", "translate", "jitter", "dropout", "elastic")
+    f"pointcloud/{name}": {}
+    for name in ("scale", "rotate", "translate", "shift", "perturb", "jitter", "dropout", "elastic")
 }
 ENCODERS: dict[str, dict[str, Any]] = {
     "pointcloud/pointnet": {"width": 0.5, "emb": 32},
@@ -143,6 +143,12 @@ class TestSteps(ViewContract):
     cells = ALIKE
 
 
+class TestUpsample(ViewContract):
+    spec = "pointcloud/upsample"
+    arguments = {"points": 80}
+    cells = ALIKE
+
+
 class TestUnitSphere(ViewContract):
     spec = "pointcloud/unit-sphere"
     cells = ALIKE
@@ -186,3 +192,13 @@ class TestPointContrast(MethodContract):
 class TestDepthContrast(MethodContract):
     spec = "pointcloud/depthcontrast"
     still = ("towers.encoders.toy",)  # its branches name encoders of their own
+
+
+class TestStrl(MethodContract):
+    spec = "pointcloud/strl"
+
+
+class TestUlip(MethodContract):
+    spec = "pointcloud/ulip"
+    arguments = {"branches": {"cloud": {"projector": {"out": 8}}}}  # the width of the kit's towers
+    views = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,14 @@ def test_views_and_encoders_hear_of_the_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    "node", [{"use": "rotate"}, {"use": "rotate", "axis": "any"}, "depthcontrast", "pointcontrast"]
+    "node",
+    [
+        {"use": "rotate"},
+        {"use": "rotate", "axis": "any"},
+        {"use": "perturb", "sigma": 0.2},
+        "depthcontrast",
+        "pointcontrast",
+    ],
 )
 def test_what_turns_a_sphere_turns_its_normals(node: Any) -> None:
     """After any rotation, mirroring, shift and scale the normals of a sphere point from its centre."""
@@ -105,9 +113,10 @@ def test_what_turns_a_sphere_turns_its_normals(node: Any) -> None:
             assert np.abs(normals - sphere()[made.data[:, 6].astype(int), 3:6]).max() > 0.1  # it did turn
 
 
-def test_crosspoint_turns_normals_as_it_turns_points() -> None:
+@pytest.mark.parametrize("name", ["crosspoint", "ulip"])
+def test_recipes_turn_normals_as_they_turn_points(name: str) -> None:
     cloud = sphere()
-    (made,) = build("view", {"use": "pointcloud/crosspoint", "points": 400}, normals=True)(
+    (made,) = build("view", {"use": f"pointcloud/{name}", "points": 400}, normals=True)(
         Sample(0, {"pointcloud": cloud}), np.random.default_rng(0)
     )
     kept = made.data[made.data[:, 6] != made.data[0, 6]]
@@ -121,11 +130,13 @@ def test_without_normals_further_columns_stay_as_they_are() -> None:
     np.testing.assert_array_equal(made[:, 3:], sphere()[:, 3:])
 
 
-def test_the_batched_rotation_turns_normals_too() -> None:
+@pytest.mark.parametrize("turn", [partial(batched.rotate, axis="any"), batched.perturb])
+def test_batched_turns_take_normals_along(turn: Any) -> None:
     clouds = torch.from_numpy(np.stack([sphere(), sphere()[::-1].copy()]))
-    made = batched.rotate(clouds, torch.Generator().manual_seed(0), axis="any", normals=True)
+    made = turn(clouds, torch.Generator().manual_seed(0), normals=True)
+    torch.testing.assert_close(made[..., 6:], clouds[..., 6:])
     torch.testing.assert_close(made[..., 3:6], made[..., :3])
-    assert (made[..., :3] - clouds[..., :3]).abs().max() > 0.1
+    assert (made[..., :3] - clouds[..., :3]).abs().max() > 0.03
 
 
 def test_bent_normals_stay_normal_to_the_bent_surface() -> None:

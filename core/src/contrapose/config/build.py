@@ -79,7 +79,7 @@ def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:
     try:
         return target(**bound)
     except ConfigError as error:
-        raise ConfigError(error.message, (*path, *error.path)) from error
+        raise type(error)(error.message, (*path, *error.path)) from error
 
 
 def bind(

@@ -24,6 +24,10 @@ Columns = Mapping[str, str | Sequence[str] | None]
 """Which column, or columns, hold a modality; None where the column bears its name."""
 
 
+class LacksColumn(ConfigError):
+    """The data have nothing of what a config says of a modality or of ``meta``; another dataset may."""
+
+
 class TableReader:
     """Row i of a table is sample i: its cells become data by their modality, its ``meta`` columns become numbers.
 
@@ -60,6 +64,7 @@ class TableReader:
             raise DataError(f"{root}: no samples")
         for name, column in (meta or {}).items():
             self._require(column, ("meta", name))
+        for name, column in (meta or {}).items():
             try:
                 self._meta[name], words = encode(_names(table.column(column)), (vocabularies or {}).get(name))
             except DataError as error:
@@ -164,7 +169,7 @@ class TableReader:
 
     def _require(self, column: str, path: tuple[str | int, ...]) -> None:
         if column not in self.column_names:
-            raise ConfigError(f"the data have no column {column!r}{did_you_mean(column, self.column_names)}", path)
+            raise LacksColumn(f"the data have no column {column!r}{did_you_mean(column, self.column_names)}", path)
 
     def _cells(self, columns: Sequence[str], row: int) -> dict[str, Any] | None:
         cells = {column: self.cell(column, row) for column in columns}

@@ -23,7 +23,7 @@ from contrapose.plugins import registry
 from contrapose.types import Modality, Reader, StreamReader
 from contrapose.views import ViewPlan
 
-from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder
+from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder, unreached
 from .randomness import reseed
 from .recipe import lay_over
 
@@ -65,11 +65,7 @@ class Parts:
     def splits(self) -> dict[str, Reader]:
         """The data by split; ``train`` is always there. Raises ``DataError`` or ``ConfigError``."""
         spec = self.run.split
-        if spec is None:
-            said = None
-        else:
-            said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"})
-        parts = split(self.open(self.run.data), said)
+        parts = split(self.open(self.run.data), spec.plain() if spec else None)
         if self._fitted is None:
             for name in self.columns:
                 fit_modality(self.modalities[name], parts["train"])
@@ -105,7 +101,9 @@ class Parts:
         # A preset is a mapping, or a function that makes one of its arguments; sections of a method are laid over either.
         sections = {k: v for k, v in node.items() if k in SECTIONS}
         arguments = {k: v for k, v in node.items() if k not in SECTIONS}
-        return dict(lay_over(build("method", arguments, ("method",), modalities=list(self.columns)), sections))
+        # Views may be of modalities that the data haven't: pictures that are made of clouds.
+        there = [*dict.fromkeys([*self.columns, *(key.partition(".")[0] for key in self.run.views)])]
+        return dict(lay_over(build("method", arguments, ("method",), modalities=there), sections))
 
     @cached_property
     def plan(self) -> ViewPlan:
@@ -147,13 +145,17 @@ class Parts:
                 if modality not in {e.modality for e in encoders.values()}:
                     raise no_encoder(modality)
             method = Method.from_data(self.recipe, encoders, seed=seed)
+            for modality in unreached(self.plan.names, method.towers.branches):
+                warn(f"no branch takes the views of {modality}: nothing learns from it; add a pair, or leave it out")
         method.engine = Engine(self.run.loss.engine, self.run.loss.tile)
         return method
 
-    def train_loader(self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu") -> Loader:
-        """Batches of the training views, on ``device``."""
+    def train_loader(
+        self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu", part: str = "train"
+    ) -> Loader:
+        """Batches of the training views, on ``device``; of another part than ``train`` its last batch too, whole or not."""
         t = self.run.train
-        reader = self.splits["train"]
+        reader = self.splits[part]
         return make_loader(
             reader,
             self.plan.maker(t.seed),
@@ -163,7 +165,8 @@ class Parts:
             rank=rank,
             world=world,
             workers=t.workers,
-            drop_last=t.drop_last,
+            drop_last=t.drop_last and part == "train",
+            balance=t.balance if part == "train" else None,
             together=t.together,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,

@@ -27,6 +27,7 @@ from .build import Parts, fingerprint
 from .calibrate import calibrate
 from .checkpoint import Checkpoint
 from .device import accelerator_for, use_cuda
+from .early_stopping import best_step, require_split, validation_batches, verdict
 from .embed import Embeddings, Head, embed, table
 from .fitted import load_fitted, save_fitted
 from .metrics import read_metrics
@@ -126,9 +127,14 @@ class Run:
 
     @cached_property
     def method(self) -> Method:
-        """The method in eval mode, on the GPU where ``train.device`` allows and there is one."""
+        """The method in eval mode, on the GPU where ``train.device`` allows and there is one.
+
+        Its weights are those of the last whole checkpoint, with early stopping those of the best.
+        """
         method = self.parts.make_method()
         last = checkpoint.newest(self.dir / "checkpoints", Console(stderr=True).print)
+        if (best := best_step(self.dir, last.step)) is not None:
+            last = checkpoint.read(self.dir / "checkpoints" / checkpoint.folder_name(best))
         _require_own(last, self.parts, method)
         try:
             method.load_state_dict(last.tensors("model"))
@@ -241,6 +247,7 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
 def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
+    require_split(parts)
     if isinstance(parts.splits["train"], StreamReader) and (needy := method.needs_positions):
         raise ConfigError(
             "it needs to know all samples, and a stream doesn't say; pack the data", ("method", "sources", needy[0])
@@ -268,15 +275,19 @@ def _fit(
         )
 
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
-    feed = Feed(batches, len(loader), embed_train, loader.state if isinstance(loader, StreamLoader) else None)
+    stream = loader.state if isinstance(loader, StreamLoader) else None
+    feed = Feed(batches, len(loader), embed_train, stream, validation_batches(parts, accelerator))
     split = wanted(parts.run.train)
     if split:
         method = copy.deepcopy(method)  # its weights stay split; encoders that the config holds as objects must not
     with told(method, parts.run.train, where, accelerator.num_processes):
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
-    run = Run(where, parts, None if split else method)
+    early = parts.run.train.early_stopping
+    run = Run(where, parts, None if split or early else method)
     if accelerator.is_main_process:
-        console.print(summary(read_metrics(where / "metrics.csv")))
+        console.print(summary(read_metrics(where / "metrics.csv"), method))
+        if early and (line := verdict(where, early.patience)):
+            console.print(line, highlight=False, soft_wrap=True)
     if run.unread.samples:
         console.print(f"{run.unread}: see {where / 'skipped.csv'}", highlight=False, soft_wrap=True)
     console.print(

@@ -25,6 +25,7 @@ from contrapose.types import Batch, Rows
 
 from . import checkpoint
 from .checkpoint import Checkpoint
+from .early_stopping import Validation
 from .estimate import rehearse
 from .finite import require_finite_weights
 from .gradcache import backward_in_chunks, require_exact
@@ -50,13 +51,15 @@ class Feed:
 
     ``batches(epoch, start)`` yields the batches of an epoch from the one numbered ``start`` on, on the
     training device; ``embed(ref)`` is a table of the method over the whole training set (what ``method.epoch`` asks for);
-    ``state()`` is where in a stream this process stands, JSON-able, None where the step tells it.
+    ``state()`` is where in a stream this process stands, JSON-able, None where the step tells it; ``validation()`` gives the
+    batches by which training stops early, None where it doesn't.
     """
 
     batches: Callable[[int, int], Iterable[Batch]]
     steps_per_epoch: int
     embed: Callable[[str], Rows]
     state: Callable[[], dict[str, Any]] | None = None
+    validation: Callable[[], Iterable[Batch]] | None = None
 
 
 def check(method: Method, train: TrainConfig) -> None:
@@ -171,6 +174,9 @@ def fit(
     loggers = make_loggers(train.loggers, folder, step) if main else []
     metrics = Metrics(folder if main else None, step, accelerator, line.show, loggers)
     skipped = Skipped(folder / ("skipped.csv" if main else f"skipped.rank{rank}.csv"))
+    validation = None
+    if feed.validation is not None and train.early_stopping is not None:
+        validation = Validation(feed.validation, train.early_stopping, folder, train.seed, step, accelerator, skipped)
 
     def save(batch: Batch) -> None:
         metrics.sync()
@@ -181,14 +187,16 @@ def fit(
             "optimizer": gathered(optimizer_tensors(optimizer, method), main),
         }
         if main:
-            checkpoint.save(folder / "checkpoints", parts, {**identity, **stream, "step": step}, train.keep)
+            state, spare = {**identity, **stream, "step": step}, validation.spare if validation else None
+            checkpoint.save(folder / "checkpoints", parts, state, train.keep, spare)
         accelerator.wait_for_everyone()
 
     told = quiet
     try:
         with StopRequest() as stop, reproducible(train.deterministic, train.threads):
             agreed = Agreement(accelerator)
-            while step < steps:
+            over = validation is not None and validation.over
+            while step < steps and not over:
                 epoch, done = divmod(step, per_epoch)
                 if done == 0 and method.needs_epoch:
                     reseed(train.seed, "epoch", epoch)
@@ -208,17 +216,24 @@ def fit(
                     step += 1
                     metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, own_ids(batch.sample))
                     skipped.add(batch.skipped)
-                    signum = agreed(stop)
-                    if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
+                    signum, best = agreed(stop), False
+                    if validation is not None and (step % per_epoch == 0 or step == steps):
+                        best = validation(method, step, epoch)
+                        over = validation.over
+                        model.train()
+                    due = step % (train.checkpoint_every or per_epoch) == 0
+                    if step == steps or signum or due or best or over:
                         save(batch)
-                    if signum and step < steps:
+                    if signum and step < steps and not over:
                         again = f"contrapose train --resume {folder}{registry().options}"
                         message = f"stopped after step {step} of {steps}; go on with: {again}"
                         raise Interrupted(message, signum)
-                    if step == steps:
+                    if step == steps or over:
                         break
     finally:
         metrics.close()
+        if validation is not None:
+            validation.close()
         line.close()
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         method.eval()

@@ -17,7 +17,7 @@ from contrapose.config import build
 from contrapose.errors import ConfigError, did_you_mean, warn
 from contrapose.losses.engine import Engine
 from contrapose.losses.head import HeadLoss
-from contrapose.methods.advice import advice
+from contrapose.methods.advice import advice, behind
 from contrapose.methods.gather import share
 from contrapose.methods.health import spread
 from contrapose.methods.outputs import Outputs
@@ -98,6 +98,7 @@ class Method(nn.Module):
         self.terms = Named()
         for name, node in terms.items():
             self.terms[name] = self._term(name, node, (*path, "terms", name))
+        self._tell_modalities()
         self.shares = learnt_shares({n: t.weight for n, t in self._terms.items()})
         self.needed = {r.partition("/")[0] for r in self._read()} & {*self.towers.widths}
         self._out: Outputs | None = None
@@ -131,6 +132,14 @@ class Method(nn.Module):
         if isinstance(term.loss, HeadLoss):
             term.loss.setup(term.query[0], self.width(term.query[0]))
         return term
+
+    def _tell_modalities(self) -> None:
+        """Tell each term which branches of different encoders it joins."""
+        encoders = {name: route.encoders for name, route in self.towers.routes.items()}
+        for term in self._terms.values():
+            term.several = len({*encoders.values()}) > 1
+            found = behind(self, (*term.query, *(k.rows for k in term.keys)))
+            term.joins = tuple(found) if len({encoders[b] for b in found}) > 1 else ()
 
     def _read(self) -> Iterator[str]:
         """Every table that a term or a source reads."""
@@ -175,8 +184,11 @@ class Method(nn.Module):
             for name, term in self._terms.items():
                 value, counts[name], found = score_term(term, out, batch, self._shared, self.engine)
                 terms[name] = value.detach()
-                metrics |= {f"{kind}/{name}": number for kind, number in found.items()}
-                weighted.append(term.weigh(self.clock, self.shares) * value)
+                weight = term.weigh(self.clock, self.shares)
+                if isinstance(term.weight, Mapping):
+                    found[f"weight/{name}"] = torch.as_tensor(weight).detach()
+                metrics |= found
+                weighted.append(weight * value)
         metrics |= {f"spread/{name}": spread(rows.z) for name, rows in tables.items() if "." not in name}
         self._out = out.detached()
         return LossOut(torch.stack(weighted).sum(), terms, counts, metrics)
@@ -207,6 +219,10 @@ class Method(nn.Module):
                 module.clamp()
         self._out = None
         self.clock.tick()
+
+    def forget(self) -> None:
+        """Drop the tables of the last ``loss``, which was only asked for its value: ``advance`` won't commit them."""
+        self._out = None
 
     # -- epochs, optimisers, embeddings ------------------------------------------------------------------------------
 

@@ -82,7 +82,10 @@ class Towers(nn.Module):
         return key
 
     def _freeze(self, path: Path) -> None:
-        """Encoders of ``weights: frozen`` branches stand still; none may be trained elsewhere."""
+        """Encoders of ``weights: frozen`` branches stand still; none may be trained elsewhere. So do those that no branch takes."""
+        used = {e for route in self.routes.values() for e in route.encoders}
+        for e in {*self.encoders} - used:
+            self.encoders[e].requires_grad_(False)  # else a wrapper for several processes waits for their gradients
         for name, branch in self.branches.items():
             shared = self.frozen & set(self.routes[name].encoders)
             if branch.weights == "online" and branch.of is None and shared:
@@ -139,10 +142,9 @@ class Towers(nn.Module):
         return table(name, False, batch, parts, {})
 
     def trained(self, modality: str) -> str | None:
-        """The first trained branch that takes this modality's views."""
-        for name, branch in self.branches.items():
-            if branch.weights != "online" or branch.of is not None:
-                continue
+        """The first branch of weights of its own, trained ones before frozen ones, that takes this modality's views."""
+        own = [(name, branch) for name, branch in self.branches.items() if branch.of is None]
+        for name, _ in sorted(own, key=lambda item: item[1].weights == "frozen"):
             if modality in {str(getattr(self.encoders[e], "modality", e)) for e in self.routes[name].encoders}:
                 return name
         return None

@@ -50,8 +50,8 @@ def cuboid_crop(
     for centre in xyz[rng.integers(len(xyz), size=TRIES)]:
         inside = _inside(xyz, centre, half)
         if inside.sum() >= least * len(xyz):
-            return _kept(cloud, inside, rng, points)
-    return _kept(cloud, np.ones(len(xyz), bool), rng, points)
+            return kept(cloud, inside, rng, points)
+    return kept(cloud, np.ones(len(xyz), bool), rng, points)
 
 
 @view("pointcloud")
@@ -62,7 +62,7 @@ def cuboid_drop(cloud: Points, rng: np.random.Generator, share: Share = 0.2, poi
     """
     xyz = cloud[:, :3]
     inside = _inside(xyz, xyz[rng.integers(len(xyz))], share * np.ptp(xyz, axis=0) / 2)
-    return _kept(cloud, ~inside if not inside.all() else inside, rng, points)
+    return kept(cloud, ~inside if not inside.all() else inside, rng, points)
 
 
 @view("pointcloud")
@@ -92,7 +92,7 @@ def occlude(cloud: Points, rng: np.random.Generator, distance: Outside = 3.0, po
     nearest = np.full((side + 2, side + 2), np.inf)  # with a frame, so that each pixel has eight beside it
     np.minimum.at(nearest, (row + 1, column + 1), depth)
     around = np.lib.stride_tricks.sliding_window_view(nearest, (3, 3)).min(axis=(2, 3))
-    return _kept(cloud, depth <= around[row, column] + 3 * 2 / side, rng, points)
+    return kept(cloud, depth <= around[row, column] + 3 * 2 / side, rng, points)
 
 
 @view("pointcloud")
@@ -114,6 +114,7 @@ def _inside(xyz: NDArray[np.floating], centre: NDArray[np.floating], half: NDArr
     return np.asarray((np.abs(xyz - centre) <= half).all(axis=1))
 
 
-def _kept(cloud: Points, kept: NDArray[np.bool_], rng: np.random.Generator, points: int | None) -> Points:
-    some = cloud[kept].astype(np.float32)
+def kept(cloud: Points, those: NDArray[np.bool_], rng: np.random.Generator, points: int | None) -> Points:
+    """Those points, or ``points`` of them."""
+    some = cloud[those].astype(np.float32)
     return some if points is None else resample(some, rng, points=points)
