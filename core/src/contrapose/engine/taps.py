@@ -1,0 +1,294 @@
+"""What a frozen encoder gives of each training sample, computed once: where nothing moves, nothing needs computing again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch import Tensor, nn
+
+from contrapose.config.json import parse
+from contrapose.data import make_loader
+from contrapose.data.cache import cache_folder
+from contrapose.data.samples import sample_ids
+from contrapose.data.table import TableReader
+from contrapose.errors import CheckpointError, ConfigError, warn
+from contrapose.methods.encode import forward_views
+from contrapose.methods.method import Method
+from contrapose.types import Batch, Reader, Sample, StreamReader, View, matches
+from contrapose.views import ViewPlan
+
+from .build import Parts
+from .kept import HAS, IDS, META, TAP, Kept, part
+from .taps_key import key
+
+PATH = ("train", "cache")
+EVERY = 10.0
+"""Seconds between two notes of how far it is: on the screen, and on disk to go on from."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A modality whose views a frozen encoder alone reads: its views, its encoder's name, and which taps are asked of it."""
+
+    modality: str
+    views: tuple[str, ...]
+    encoder: str
+    taps: tuple[str, ...]
+
+
+def jobs(parts: Parts, method: Method) -> list[Job]:
+    """What ``train.cache`` keeps. Raises ``ConfigError`` where that is nothing, or can't be kept."""
+    towers, plan, found = method.towers, parts.plan, []
+    train = parts.splits["train"]
+    if isinstance(train, StreamReader) or not hasattr(train, "fingerprint"):
+        raise ConfigError("needs samples by position, and a digest that tells when they change; pack the data", PATH)
+    for modality in dict.fromkeys(plan.names.values()):
+        views = tuple(name for name, of in plan.names.items() if of == modality)
+        readers = {
+            name: towers.routes[name].only or modality
+            for name, branch in towers.branches.items()
+            if any(matches(view, branch.views) for view in views)
+        }
+        encoders = {*readers.values()} & {*towers.encoders}
+        if not encoders & towers.frozen:
+            continue
+        if len(encoders) > 1:
+            raise ConfigError(f"{modality} is read by several encoders, {', '.join(sorted(encoders))}", PATH)
+        if whole := next((v for v in views if _of_batches(plan, v)), None):
+            raise ConfigError(f"the view {whole} is made of whole batches, which draw anew each time", PATH)
+        encoder = encoders.pop()
+        asked = [ref.partition(".") for ref in method.needed]
+        taps = {towers.branches[n].tap if p in ("", "projected") else p for n, _, p in asked if n in readers}
+        if taps:
+            found.append(Job(modality, views, encoder, tuple(sorted(taps))))
+    if not found:
+        raise ConfigError("keeps what frozen encoders give, and none is: name one under train.frozen", PATH)
+    for job in found:  # a view that draws is told before anything is written
+        _draw_nothing(part(plan, job.views), train)
+    return found
+
+
+def keep(parts: Parts, method: Method, accelerator: Accelerator, console: Console) -> list[Kept]:
+    """The taps of all frozen encoders for all training samples: from the cache, or computed into it by the main process.
+
+    They are kept as float32, as the run's precision gives them, under a key of all that they are a function of.
+    """
+    kept = []
+    for job in jobs(parts, method):
+        folder = cache_folder() / "taps" / key(parts, method, job.modality, job.views, job.encoder, job.taps)
+        if accelerator.is_main_process:
+            _fill(job, folder, parts, method, accelerator, console)
+        accelerator.wait_for_everyone()
+        made = [Kept(view, job.modality, _place(folder, view)) for view in job.views]
+        if not all((k.folder / f"{IDS}.npy").is_file() for k in made):
+            raise CheckpointError(f"{folder} isn't seen by all processes: set CONTRAPOSE_CACHE to a folder that they share")
+        kept += made
+    return kept
+
+
+def _fill(
+    job: Job, folder: Path, parts: Parts, method: Method, accelerator: Accelerator, console: Console
+) -> None:
+    reader, train = parts.splits["train"], parts.run.train
+    plan = part(parts.plan, job.views)
+    if isinstance(reader, TableReader):
+        reader = reader.only(*{g.modality for g in plan.generators.values()})
+    encoder = method.towers.encoders[job.encoder]
+    was = next((p.device for p in encoder.parameters()), torch.device("cpu"))
+
+    def say(text: str) -> None:
+        console.print(f"{job.modality}: {text}", highlight=False, soft_wrap=True)
+
+    with _alone(folder):
+        state = _state(folder)
+        if state.get("whole"):
+            say(f"what its encoder gives of {len(reader):,} samples comes from {folder}")
+            return
+        say(f"keeping what its encoder gives of {len(reader):,} samples in {folder}")
+        loader = make_loader(
+            reader,
+            _Drawless(plan),
+            parts.modalities,
+            train.batch_size,
+            workers=train.workers,
+            shuffle=False,
+            drop_last=False,
+            device=accelerator.device,
+        )
+        start = state["batches"] if state.get("size") == train.batch_size else 0
+        table = _Table(folder, np.asarray(sample_ids(reader), dtype=np.int64), fresh=not start)
+        loader.set_epoch(0, start)
+        encoder.to(accelerator.device).eval()
+        skipped = list(state.get("skipped", [])) if start else []
+        told = time.monotonic()
+        for number, batch in enumerate(loader, start + 1):
+            with accelerator.autocast():
+                table.write(batch, _encode(encoder, batch, job), job)
+            skipped += [list(s) for s in batch.skipped]
+            if time.monotonic() - told > EVERY:
+                table.flush()
+                _note(folder, {"batches": number, "size": train.batch_size, "skipped": skipped})
+                say(f"{min(number * train.batch_size, len(reader)):,} of {len(reader):,}")
+                told = time.monotonic()
+        encoder.to(was)
+        table.flush()
+        _note(folder, {"whole": True, "skipped": skipped})
+        if skipped:
+            warn(f"{job.modality} of {len(skipped)} samples can't be read, so it is missing there: {skipped[0][2]}")
+
+
+def _encode(encoder: nn.Module, batch: Batch, job: Job) -> dict[str, dict[str, Tensor]]:
+    """By view, the taps that are asked for."""
+    views = [batch.views[v] for v in job.views]
+    made = forward_views(encoder, views, together=False, grad=False)
+    return {v: {t: taps[t].float().cpu() for t in job.taps} for v, taps in zip(job.views, made, strict=True)}
+
+
+class _Table:
+    """The arrays of all views of a job, as they are written. ``fresh``: nothing of theirs that is there is to be kept."""
+
+    def __init__(self, folder: Path, ids: np.ndarray, fresh: bool) -> None:
+        self.folder, self.ids, self.fresh = folder, np.sort(ids), fresh
+        self.arrays: dict[tuple[str, str], np.ndarray] = {}
+
+    def write(self, batch: Batch, made: dict[str, dict[str, Tensor]], job: Job) -> None:
+        """The rows of a batch."""
+        for view, taps in made.items():
+            got = batch.views[view]
+            rows = np.searchsorted(self.ids, batch.sample[got.index].cpu().numpy())
+            columns = {f"{TAP}{t}": z for t, z in taps.items()} | {f"{META}{c}": z.cpu() for c, z in got.meta.items()}
+            self._array(view, HAS, np.dtype(np.bool_), ())[rows] = True
+            if not len(rows):
+                continue
+            for name, z in columns.items():
+                values = z.numpy()
+                array = self._array(view, name, values.dtype, values.shape[1:])
+                if array.shape[1:] != values.shape[1:]:
+                    raise ConfigError(f"{name} of {view} changes its size from batch to batch, so it can't be kept", PATH)
+                array[rows] = values
+
+    def flush(self) -> None:
+        """All that was written, on the disk, the ids last of all."""
+        for array in self.arrays.values():
+            array.flush()  # type: ignore[attr-defined]
+        for view in {view for view, _ in self.arrays}:
+            np.save(_place(self.folder, view) / f"{IDS}.npy", self.ids)
+
+    def _array(self, view: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+        if (view, name) not in self.arrays:
+            file = _place(self.folder, view) / f"{name}.npy"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            old = file.exists() and not self.fresh
+            self.arrays[view, name] = (
+                np.lib.format.open_memmap(file, mode="r+")
+                if old
+                else np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(len(self.ids), *shape))
+            )
+        return self.arrays[view, name]
+
+
+class _Drawless:
+    """A plan's views, made without chance: one that draws all the same is an error."""
+
+    def __init__(self, plan: ViewPlan) -> None:
+        self.plan = plan
+        self.names = plan.names
+
+    def __call__(self, sample: Sample, epoch: int) -> tuple[list[View], list[tuple[str, str, Exception]]]:
+        """See `MakeViews`."""
+        views: list[View] = []
+        failed: list[tuple[str, str, Exception]] = []
+        for p in self.plan.planned:
+            try:
+                views += p.make(sample, _NoChance(p.name, p.modality))  # type: ignore[arg-type]
+            except Exception as error:
+                failed.append((p.name, p.modality, error))
+        return ([] if failed else views), failed
+
+
+@dataclass(frozen=True)
+class _NoChance:
+    """Stands where a view's random generator would."""
+
+    view: str
+    modality: str
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ConfigError(
+            f"the view {self.view} draws at random, so what a frozen encoder gives of it is new each time: name a view without "
+            f"chance under views.{self.modality}, or leave the cache out",
+            PATH,
+        )
+
+
+def _draw_nothing(plan: ViewPlan, reader: Reader) -> None:
+    """Raise for a view that draws, as far as the first samples tell."""
+    if isinstance(reader, TableReader):
+        reader = reader.only(*{g.modality for g in plan.generators.values()})
+    for i in range(min(4, len(reader))):
+        for _, _, error in _Drawless(plan)(reader[i], 0)[1]:
+            if isinstance(error, ConfigError):
+                raise error
+
+
+def _of_batches(plan: ViewPlan, view: str) -> bool:
+    return any(p.batched for p in plan.planned if view in p.names) or any(m.name == view for m in plan.mixed)
+
+
+def _place(folder: Path, view: str) -> Path:
+    return folder / view.rpartition("/")[2]
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    try:
+        found = parse((folder / "state.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _note(folder: Path, state: dict[str, Any]) -> None:
+    temp = folder / ".state.tmp"
+    temp.write_text(json.dumps(state))
+    os.replace(temp, folder / "state.json")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process fills the folder. Raises ``CheckpointError`` where it can't be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "a")  # noqa: SIM115 (held below)
+    except OSError as error:
+        raise CheckpointError(f"can't write the cache {folder}: {error.strerror}; set CONTRAPOSE_CACHE") from error
+    with lock:
+        with contextlib.suppress(ImportError):  # Windows has no such locks
+            import fcntl
+
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+
+
+def still(method: Method) -> Sequence[str]:
+    """What stands still, and how much is trained, in a line; nothing where all is trained."""
+    towers = method.towers
+    if not towers.frozen:
+        return []
+    whole = {e for e in towers.frozen for r in towers.routes.values() if r.projector and r.projector[1] in towers.still and e in r.encoders}
+    named = [f"{e} (encoder{' and projector' if e in whole else ''})" for e in sorted(towers.frozen)]
+    params = [*method.parameters()]
+    trained = sum(p.numel() for p in params if p.requires_grad)
+    return [f"frozen: {', '.join(named)}; {trained:,} of {sum(p.numel() for p in params):,} parameters are trained"]
