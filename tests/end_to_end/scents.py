@@ -55,7 +55,7 @@ def write_three(folder: Path, samples: int = 96) -> Path:
         rows.append(row)
     (folder / "three.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     common = "data: three.jsonl\nmeta: {label: label}\nsplit: {column: part}\n"
-    train = "train: {steps: 60, batch_size: 24, lr: 1e-2, threads: 1, device: cpu, loggers: []}\n"
+    train = "train: {steps: 30, batch_size: 24, lr: 2e-2, threads: 1, device: cpu, loggers: []}\n"
     (folder / "old.yaml").write_text(
         f"""{common}modalities: {{wave: wave, echo: echo}}
 views: {{wave: {{use: wobble, sigma: 0.05}}, echo: hiss}}
@@ -67,6 +67,7 @@ method: {{use: pair-graph, pairs: [[wave, echo]], out: 8, hidden: 16}}
         f"""{common}views: {{scent: whiff}}
 encoders: {{scent: scent-net}}
 method: {{use: pair-graph, pairs: [[scent, wave]]}}
+evaluate: {{evaluators: [retrieval]}}
 {train}"""
     )
     return folder

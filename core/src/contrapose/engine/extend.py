@@ -47,7 +47,7 @@ def prepared(config: Config) -> Parts:
         raise ConfigError(f"adds no modality to {', '.join(towers)}: give the new one its encoder", ("encoders",))
     recipe = Parts(made).recipe
     paired = _paired(recipe, towers)
-    _require_joined(recipe, paired, new)
+    _require_joined(recipe, paired, towers, new)
     data = _with_views(made.data, old, towers, paired)
     branches = {m: old.branch(m) | ({} if m in paired else {"views": f"{m}/*"}) for m in towers}
     laid = {paired.get(m, m): b for m, b in branches.items()} | _new_heads(made, recipe, old, paired, new)
@@ -212,7 +212,7 @@ def _branches_of(recipe: Tree, modality: str) -> list[str]:
     return found
 
 
-def _require_joined(recipe: Tree, paired: Mapping[str, str], new: Sequence[str]) -> None:
+def _require_joined(recipe: Tree, paired: Mapping[str, str], towers: Sequence[str], new: Sequence[str]) -> None:
     """Raise for a new modality that no term joins, if need be through others, to an old one."""
     groups = []
     for term in recipe.get("terms", {}).values():
@@ -225,8 +225,9 @@ def _require_joined(recipe: Tree, paired: Mapping[str, str], new: Sequence[str])
     for m in new:
         own = _branches_of(recipe, m)
         if not reached & {*own}:
-            old = ", ".join(paired) or "an old modality"
-            raise ConfigError(f"no pair joins {m} to a tower of the old run: pair it with one ({old})", ("method",))
+            raise ConfigError(
+                f"no pair joins {m} to a tower of the old run: pair it with one ({' or '.join(towers)})", ("method",)
+            )
 
 
 def _new_heads(config: Config, recipe: Tree, old: _Old, paired: Mapping[str, str], new: Sequence[str]) -> Tree:

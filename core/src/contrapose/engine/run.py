@@ -30,7 +30,7 @@ from .origin import changes, origin
 from .shard import wanted
 from .shortage import told
 from .summary import summary
-from .taps import jobs, keep, still
+from .taps import keep, require_keepable, still
 from .train import Feed, check, fit
 from .trained import Run, require_own
 
@@ -159,7 +159,7 @@ def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
             "it needs to know all samples, and a stream doesn't say; pack the data", ("method", "sources", needy[0])
         )
     if parts.run.train.cache:
-        jobs(parts, method)
+        require_keepable(parts, method)
     return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 

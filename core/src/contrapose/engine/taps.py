@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from contrapose.config.json import parse
 from contrapose.data import make_loader
 from contrapose.data.cache import cache_folder
+from contrapose.data.failure import raise_if_fatal
 from contrapose.data.samples import sample_ids
 from contrapose.data.table import TableReader
 from contrapose.errors import CheckpointError, ConfigError, warn
@@ -33,6 +34,8 @@ from .kept import HAS, IDS, META, TAP, Kept, part
 from .taps_key import key
 
 PATH = ("train", "cache")
+PROBE = 4
+"""So many samples tell whether a view draws, before anything is written; all others tell when they are kept."""
 EVERY = 10.0
 """Seconds between two notes of how far it is: on the screen, and on disk to go on from."""
 
@@ -74,9 +77,17 @@ def jobs(parts: Parts, method: Method) -> list[Job]:
             found.append(Job(modality, views, encoder, tuple(sorted(taps))))
     if not found:
         raise ConfigError("keeps what frozen encoders give, and none is: name one under train.frozen", PATH)
-    for job in found:  # a view that draws is told before anything is written
-        _draw_nothing(part(plan, job.views), train)
     return found
+
+
+def require_keepable(parts: Parts, method: Method) -> None:
+    """Raise ``ConfigError`` for what can't be kept, a view that draws at random too, as far as the first samples tell."""
+    for job in jobs(parts, method):
+        plan = part(parts.plan, job.views)
+        reader = _of(plan, parts.splits["train"])
+        for i in range(min(PROBE, len(reader))):
+            for _, _, error in _Drawless(plan)(reader[i], 0)[1]:
+                raise_if_fatal(error, job.modality)
 
 
 def keep(parts: Parts, method: Method, accelerator: Accelerator, console: Console) -> list[Kept]:
@@ -100,10 +111,8 @@ def keep(parts: Parts, method: Method, accelerator: Accelerator, console: Consol
 def _fill(
     job: Job, folder: Path, parts: Parts, method: Method, accelerator: Accelerator, console: Console
 ) -> None:
-    reader, train = parts.splits["train"], parts.run.train
-    plan = part(parts.plan, job.views)
-    if isinstance(reader, TableReader):
-        reader = reader.only(*{g.modality for g in plan.generators.values()})
+    train, plan = parts.run.train, part(parts.plan, job.views)
+    reader = _of(plan, parts.splits["train"])
     encoder = method.towers.encoders[job.encoder]
     was = next((p.device for p in encoder.parameters()), torch.device("cpu"))
 
@@ -234,14 +243,9 @@ class _NoChance:
         )
 
 
-def _draw_nothing(plan: ViewPlan, reader: Reader) -> None:
-    """Raise for a view that draws, as far as the first samples tell."""
-    if isinstance(reader, TableReader):
-        reader = reader.only(*{g.modality for g in plan.generators.values()})
-    for i in range(min(4, len(reader))):
-        for _, _, error in _Drawless(plan)(reader[i], 0)[1]:
-            if isinstance(error, ConfigError):
-                raise error
+def _of(plan: ViewPlan, reader: Reader) -> Reader:
+    """A reader of what the plan's views are made of, and no more where it can tell."""
+    return reader.only(*{g.modality for g in plan.generators.values()}) if isinstance(reader, TableReader) else reader
 
 
 def _of_batches(plan: ViewPlan, view: str) -> bool:
