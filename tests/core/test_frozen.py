@@ -8,8 +8,8 @@ import pytest
 import torch
 from tests.end_to_end.waves import Net
 
+from contrapose.engine.frozen import frozen_line
 from contrapose.engine.gradcache import backward_in_chunks
-from contrapose.engine.taps import still
 from contrapose.errors import ConfigError
 from contrapose.methods.arch import pair_graph
 from contrapose.methods.method import Method
@@ -137,10 +137,10 @@ def test_what_is_frozen_is_told_in_a_line() -> None:
     method = make(wave="tower", echo="encoder")
     free = sum(p.numel() for p in method.towers.projectors["echo"].parameters())
     every = sum(p.numel() for p in method.parameters())
-    assert still(method) == [
+    assert frozen_line(method) == (
         f"frozen: echo (encoder), wave (encoder and projector); {free:,} of {every:,} parameters are trained"
-    ]
-    assert still(make()) == []
+    )
+    assert frozen_line(make()) is None
 
 
 def test_encoded_views_take_the_place_of_the_encoder() -> None:

@@ -40,13 +40,14 @@ def scent_net(width: int = 16, dropout: float = 0.1, norm: bool = True):
 
 
 def write_three(folder: Path, samples: int = 96) -> Path:
-    """Data in which waves, echoes and scents are maps of three hidden numbers; give the folder, with ``old.yaml`` and ``new.yaml``."""
+    """Waves, echoes and scents that are maps of three hidden numbers, with ``old.yaml`` of two and ``new.yaml`` of the third."""
     write_project(folder, samples=1)
     rng = np.random.default_rng(1)
     maps = {m: rng.normal(0, 1, (3, 32)) for m in ("wave", "echo", "scent")}
     rows = []
     for i in range(samples):
-        made = {m: (rng.normal(0, 1, 3) if m == "none" else h @ a).round(4) for h in [rng.normal(0, 1, 3)] for m, a in maps.items()}
+        hidden = rng.normal(0, 1, 3)
+        made = {m: (hidden @ a).round(4) for m, a in maps.items()}
         (folder / "waves" / f"{i}.txt").write_text(" ".join(map(str, made["wave"])))
         row = {"wave": f"waves/{i}.txt", **{m: made[m].tolist() for m in ("echo", "scent")}}
         row |= {"part": "test" if i % 4 == 3 else "train", "label": f"l{i % 3}"}

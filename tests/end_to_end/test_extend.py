@@ -54,7 +54,10 @@ def new(place: Path, old: cp.Run) -> cp.Run:
     """The run that extends a copy of the old one, which is deleted thereafter."""
     register()
     shutil.copytree(old.dir, place / "gone")
-    assert main(["train", str(place / "new.yaml"), "--extend", str(place / "gone"), "--out", str(place / "new"), *FLAGS]) == 0
+    assert (
+        main(["train", str(place / "new.yaml"), "--extend", str(place / "gone"), "--out", str(place / "new"), *FLAGS])
+        == 0
+    )
     shutil.rmtree(place / "gone")
     register()
     return cp.load(place / "new")
@@ -140,9 +143,7 @@ def test_thawed_towers_are_trained(place: Path, old: cp.Run, tmp_path: Path) -> 
 
 def test_a_method_with_a_shared_branch_may_be_extended(place: Path, tmp_path: Path) -> None:
     """Its projector is each tower's."""
-    first = cp.train(
-        place / "old.yaml", set=["method=simclr", "train.steps=1"], out=tmp_path / "first", quiet=True
-    )
+    first = cp.train(place / "old.yaml", set=["method=simclr", "train.steps=1"], out=tmp_path / "first", quiet=True)
     run = cp.train(place / "new.yaml", extend=first.dir, set=["train.steps=1"], out=tmp_path / "run", quiet=True)
     np.testing.assert_array_equal(first.embed("test")["echo"].z, run.embed("test")["echo"].z)
     assert run.method.towers.widths["scent"] == first.method.towers.widths["online.projected"]
@@ -206,7 +207,7 @@ def test_a_run_of_python_objects_is_refused(place: Path, tmp_path: Path) -> None
     config = cp.Config.load(place / "old.yaml").data | {"data": str(place / "three.jsonl")}
     config["encoders"] = {"wave": Mine(), "echo": "echo-net"}
     first = cp.train(config, set=["train.steps=1"], out=tmp_path / "first", quiet=True)
-    with pytest.raises(cp.CheckpointError, match="can't be extended.*encoders.wave of this run is a Python object"):
+    with pytest.raises(cp.CheckpointError, match=r"can't be extended.*encoders\.wave of this run is a Python object"):
         cp.train(place / "new.yaml", extend=first.dir, out=tmp_path / "no", quiet=True)
 
 

@@ -16,6 +16,7 @@ from tests.end_to_end.scents import write_three
 
 import contrapose as cp
 from contrapose.engine import taps
+from contrapose.engine.taps_file import Table
 from contrapose.errors import ContraposeWarning
 from contrapose.plugins import configure, registry
 from contrapose.testing import assert_resume_exact
@@ -110,15 +111,15 @@ def test_it_goes_on_where_it_was_stopped(place: Path, monkeypatch: pytest.Monkey
     whole = train(place, "whole", *CACHED, "train.batch_size=8")
     monkeypatch.setenv("CONTRAPOSE_CACHE", str(place / "other"))
     monkeypatch.setattr(taps, "EVERY", 0.0)
-    write, batches = taps._Table.write, []
+    write, batches = Table.write, []
 
-    def stopped(self: Any, batch: Any, made: Any, job: Any) -> None:
+    def stopped(self: Any, batch: Any, made: Any) -> None:
         batches.append(len(batch))
         if len(batches) == 3:
             raise KeyboardInterrupt
-        write(self, batch, made, job)
+        write(self, batch, made)
 
-    monkeypatch.setattr(taps._Table, "write", stopped)
+    monkeypatch.setattr(Table, "write", stopped)
     with pytest.raises(KeyboardInterrupt):
         train(place, "stopped", *CACHED, "train.batch_size=8")
     again = cp.train(resume=place / "stopped", quiet=True)

@@ -25,12 +25,13 @@ from .device import accelerator_for
 from .embed import table
 from .extend import prepared
 from .fitted import load_fitted, save_fitted
+from .frozen import frozen_line
 from .metrics import read_metrics
 from .origin import changes, origin
 from .shard import wanted
 from .shortage import told
 from .summary import summary
-from .taps import keep, require_keepable, still
+from .taps import keep, require_keepable
 from .train import Feed, check, fit
 from .trained import Run, require_own
 
@@ -173,7 +174,7 @@ def _fit(
     console: Console,
     quiet: bool,
 ) -> Run:
-    for line in still(method):
+    if line := frozen_line(method):
         console.print(line, highlight=False, soft_wrap=True)
     if parts.run.train.cache:
         if last is not None:
@@ -206,5 +207,3 @@ def _fit(
         f"saved in {where}; next: contrapose report {where}{registry().options}", highlight=False, soft_wrap=True
     )
     return run
-
-

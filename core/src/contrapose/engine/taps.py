@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,6 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor, nn
 
-from contrapose.config.json import parse
 from contrapose.data import make_loader
 from contrapose.data.cache import cache_folder
 from contrapose.data.failure import raise_if_fatal
@@ -30,7 +25,8 @@ from contrapose.types import Batch, Reader, Sample, StreamReader, View, matches
 from contrapose.views import ViewPlan
 
 from .build import Parts
-from .kept import HAS, IDS, META, TAP, Kept, part
+from .kept import IDS, Kept, part
+from .taps_file import Table, alone, place, read_state, write_state
 from .taps_key import key
 
 PATH = ("train", "cache")
@@ -101,16 +97,16 @@ def keep(parts: Parts, method: Method, accelerator: Accelerator, console: Consol
         if accelerator.is_main_process:
             _fill(job, folder, parts, method, accelerator, console)
         accelerator.wait_for_everyone()
-        made = [Kept(view, job.modality, _place(folder, view)) for view in job.views]
+        made = [Kept(view, job.modality, place(folder, view)) for view in job.views]
         if not all((k.folder / f"{IDS}.npy").is_file() for k in made):
-            raise CheckpointError(f"{folder} isn't seen by all processes: set CONTRAPOSE_CACHE to a folder that they share")
+            raise CheckpointError(
+                f"{folder} isn't seen by all processes: set CONTRAPOSE_CACHE to a folder that they share"
+            )
         kept += made
     return kept
 
 
-def _fill(
-    job: Job, folder: Path, parts: Parts, method: Method, accelerator: Accelerator, console: Console
-) -> None:
+def _fill(job: Job, folder: Path, parts: Parts, method: Method, accelerator: Accelerator, console: Console) -> None:
     train, plan = parts.run.train, part(parts.plan, job.views)
     reader = _of(plan, parts.splits["train"])
     encoder = method.towers.encoders[job.encoder]
@@ -119,8 +115,8 @@ def _fill(
     def say(text: str) -> None:
         console.print(f"{job.modality}: {text}", highlight=False, soft_wrap=True)
 
-    with _alone(folder):
-        state = _state(folder)
+    with alone(folder):
+        state = read_state(folder)
         if state.get("whole"):
             say(f"what its encoder gives of {len(reader):,} samples comes from {folder}")
             return
@@ -136,23 +132,23 @@ def _fill(
             device=accelerator.device,
         )
         start = state["batches"] if state.get("size") == train.batch_size else 0
-        table = _Table(folder, np.asarray(sample_ids(reader), dtype=np.int64), fresh=not start)
+        table = Table(folder, np.asarray(sample_ids(reader), dtype=np.int64), fresh=not start)
         loader.set_epoch(0, start)
         encoder.to(accelerator.device).eval()
         skipped = list(state.get("skipped", [])) if start else []
         told = time.monotonic()
         for number, batch in enumerate(loader, start + 1):
             with accelerator.autocast():
-                table.write(batch, _encode(encoder, batch, job), job)
+                table.write(batch, _encode(encoder, batch, job))
             skipped += [list(s) for s in batch.skipped]
             if time.monotonic() - told > EVERY:
                 table.flush()
-                _note(folder, {"batches": number, "size": train.batch_size, "skipped": skipped})
+                write_state(folder, {"batches": number, "size": train.batch_size, "skipped": skipped})
                 say(f"{min(number * train.batch_size, len(reader)):,} of {len(reader):,}")
                 told = time.monotonic()
         encoder.to(was)
         table.flush()
-        _note(folder, {"whole": True, "skipped": skipped})
+        write_state(folder, {"whole": True, "skipped": skipped})
         if skipped:
             warn(f"{job.modality} of {len(skipped)} samples can't be read, so it is missing there: {skipped[0][2]}")
 
@@ -162,49 +158,6 @@ def _encode(encoder: nn.Module, batch: Batch, job: Job) -> dict[str, dict[str, T
     views = [batch.views[v] for v in job.views]
     made = forward_views(encoder, views, together=False, grad=False)
     return {v: {t: taps[t].float().cpu() for t in job.taps} for v, taps in zip(job.views, made, strict=True)}
-
-
-class _Table:
-    """The arrays of all views of a job, as they are written. ``fresh``: nothing of theirs that is there is to be kept."""
-
-    def __init__(self, folder: Path, ids: np.ndarray, fresh: bool) -> None:
-        self.folder, self.ids, self.fresh = folder, np.sort(ids), fresh
-        self.arrays: dict[tuple[str, str], np.ndarray] = {}
-
-    def write(self, batch: Batch, made: dict[str, dict[str, Tensor]], job: Job) -> None:
-        """The rows of a batch."""
-        for view, taps in made.items():
-            got = batch.views[view]
-            rows = np.searchsorted(self.ids, batch.sample[got.index].cpu().numpy())
-            columns = {f"{TAP}{t}": z for t, z in taps.items()} | {f"{META}{c}": z.cpu() for c, z in got.meta.items()}
-            self._array(view, HAS, np.dtype(np.bool_), ())[rows] = True
-            if not len(rows):
-                continue
-            for name, z in columns.items():
-                values = z.numpy()
-                array = self._array(view, name, values.dtype, values.shape[1:])
-                if array.shape[1:] != values.shape[1:]:
-                    raise ConfigError(f"{name} of {view} changes its size from batch to batch, so it can't be kept", PATH)
-                array[rows] = values
-
-    def flush(self) -> None:
-        """All that was written, on the disk, the ids last of all."""
-        for array in self.arrays.values():
-            array.flush()  # type: ignore[attr-defined]
-        for view in {view for view, _ in self.arrays}:
-            np.save(_place(self.folder, view) / f"{IDS}.npy", self.ids)
-
-    def _array(self, view: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-        if (view, name) not in self.arrays:
-            file = _place(self.folder, view) / f"{name}.npy"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            old = file.exists() and not self.fresh
-            self.arrays[view, name] = (
-                np.lib.format.open_memmap(file, mode="r+")
-                if old
-                else np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(len(self.ids), *shape))
-            )
-        return self.arrays[view, name]
 
 
 class _Drawless:
@@ -250,49 +203,3 @@ def _of(plan: ViewPlan, reader: Reader) -> Reader:
 
 def _of_batches(plan: ViewPlan, view: str) -> bool:
     return any(p.batched for p in plan.planned if view in p.names) or any(m.name == view for m in plan.mixed)
-
-
-def _place(folder: Path, view: str) -> Path:
-    return folder / view.rpartition("/")[2]
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    try:
-        found = parse((folder / "state.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _note(folder: Path, state: dict[str, Any]) -> None:
-    temp = folder / ".state.tmp"
-    temp.write_text(json.dumps(state))
-    os.replace(temp, folder / "state.json")
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process fills the folder. Raises ``CheckpointError`` where it can't be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a")  # noqa: SIM115 (held below)
-    except OSError as error:
-        raise CheckpointError(f"can't write the cache {folder}: {error.strerror}; set CONTRAPOSE_CACHE") from error
-    with lock:
-        with contextlib.suppress(ImportError):  # Windows has no such locks
-            import fcntl
-
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-        yield
-
-
-def still(method: Method) -> Sequence[str]:
-    """What stands still, and how much is trained, in a line; nothing where all is trained."""
-    towers = method.towers
-    if not towers.frozen:
-        return []
-    whole = {e for e in towers.frozen for r in towers.routes.values() if r.projector and r.projector[1] in towers.still and e in r.encoders}
-    named = [f"{e} (encoder{' and projector' if e in whole else ''})" for e in sorted(towers.frozen)]
-    params = [*method.parameters()]
-    trained = sum(p.numel() for p in params if p.requires_grad)
-    return [f"frozen: {', '.join(named)}; {trained:,} of {sum(p.numel() for p in params):,} parameters are trained"]

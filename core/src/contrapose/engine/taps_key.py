@@ -67,7 +67,11 @@ def _bytes(tree: Any) -> Iterator[bytes]:
     elif isinstance(tree, Tensor):
         flat = tree.detach().cpu().contiguous().flatten()
         yield f"{tree.dtype}{tuple(tree.shape)}".encode()
-        yield flat.view(dtype=flat.dtype).numpy().tobytes() if flat.dtype.itemsize != 2 else flat.float().numpy().tobytes()
+        yield (
+            flat.view(dtype=flat.dtype).numpy().tobytes()
+            if flat.dtype.itemsize != 2
+            else flat.float().numpy().tobytes()
+        )
     elif isinstance(tree, np.ndarray):
         yield f"{tree.dtype}{tree.shape}".encode() + tree.tobytes()
     else:
@@ -78,7 +82,9 @@ def _files(reader: Reader, modality: str) -> Iterator[str]:
     """Size and time of each file that a modality's cells name, since a manifest's digest doesn't know what they hold."""
     root = getattr(reader, "root", Path())
     found = 0
-    cells = (c for cells in getattr(reader, "cells", lambda m: ())(modality) for c in cells.values() if isinstance(c, str))
+    cells = (
+        c for cells in getattr(reader, "cells", lambda m: ())(modality) for c in cells.values() if isinstance(c, str)
+    )
     for number, cell in enumerate(cells):
         if number == PROBE and not found:  # words, or addresses
             return

@@ -81,8 +81,9 @@ class ViewPlan:
         ``views`` maps ``M``, ``M.slot`` or ``M.slot_*`` (each slot that is like it) to a node (a name, ``{use: name, ...}``, a
         generator) or a list of nodes, which composes. ``slots`` are those that the method declares: ``["query", "key"]``,
         ``{"global": 2}`` (``global_0``, ``global_1``), or None. ``modalities`` are those that the data have; one without views
-        gives itself unchanged as ``M/0`` if the method declares no slots, and one whose node is ``none`` gives nothing. ``own`` are nodes by slot that the method brings itself,
-        for each modality of ``views``, where that names no other for the slot. Raises `ConfigError` with the path of the key.
+        gives itself unchanged as ``M/0`` if the method declares no slots, and one whose node is ``none`` gives
+        nothing. ``own`` are nodes by slot that the method brings itself, for each modality of ``views``, where that
+        names no other for the slot. Raises `ConfigError` with the path of the key.
         """
         own = own or {}
         declared = _expand(slots)
