@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.end_to_end.scents import write_three
+from tests.end_to_end.thirds import write_three
 
 import contrapose as cp
 from contrapose.cli import main
@@ -19,7 +20,7 @@ from contrapose.plugins import configure, registry
 from contrapose.testing import assert_resume_exact
 
 HERE = Path(__file__).parent
-PLUGINS = [HERE / "waves.py", HERE / "scents.py"]
+PLUGINS = [HERE / "waves.py", HERE / "thirds.py"]
 FLAGS = [word for file in PLUGINS for word in ("--plugin", str(file))]
 CHANCE = 1 / 22
 """Of a test sample's scent among those of the 22 that have one."""
@@ -209,6 +210,26 @@ def test_a_run_of_python_objects_is_refused(place: Path, tmp_path: Path) -> None
     first = cp.train(config, set=["train.steps=1"], out=tmp_path / "first", quiet=True)
     with pytest.raises(cp.CheckpointError, match=r"can't be extended.*encoders\.wave of this run is a Python object"):
         cp.train(place / "new.yaml", extend=first.dir, out=tmp_path / "no", quiet=True)
+
+
+def test_what_an_old_modality_was_fitted_on_stays(place: Path, tmp_path: Path) -> None:
+    level = [
+        "modalities={wave: wave, level: echo}",
+        "encoders={wave: wave-net, level: level-net}",
+        "views={wave: wobble}",
+        "method.pairs=[[wave, level]]",
+        "train.steps=1",
+    ]
+    first = cp.train(place / "old.yaml", set=level, out=tmp_path / "first", quiet=True)
+    rows = [json.loads(line) for line in (place / "three.jsonl").read_text().splitlines()]
+    louder = place / "louder.jsonl"
+    louder.write_text("".join(json.dumps(row | {"echo": [10 * x for x in row["echo"]]}) + "\n" for row in rows))
+    more = ["data=louder.jsonl", "train.steps=1", "method.pairs=[[scent, level]]"]
+    run = cp.train(place / "new.yaml", extend=first.dir, set=more, out=tmp_path / "run", quiet=True)
+    assert run.parts.modalities["level"].largest == first.parts.modalities["level"].largest
+    assert cp.load(run.dir).parts.modalities["level"].largest == first.parts.modalities["level"].largest
+    a, b = (r.embed(str(place / "three.jsonl"))["level"].z for r in (first, cp.load(run.dir)))
+    np.testing.assert_array_equal(a, b)
 
 
 def test_a_tower_may_be_left_out(place: Path, old: cp.Run) -> None:

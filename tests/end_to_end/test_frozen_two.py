@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.end_to_end.scents import write_three
 from tests.end_to_end.test_chunks import ALIKE
+from tests.end_to_end.thirds import write_three
 
 import contrapose as cp
 from contrapose.plugins import configure, registry
 
 HERE = Path(__file__).parent
-FLAGS = [word for file in ("waves.py", "scents.py") for word in ("--plugin", str(HERE / file))]
+FLAGS = [word for file in ("waves.py", "thirds.py") for word in ("--plugin", str(HERE / file))]
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "contrapose"]
 BARE = "norm: false, dropout: 0.0"
 SET = (
@@ -34,7 +34,7 @@ SET = (
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path / "cache"))
     configure()
-    for file in ("waves.py", "scents.py"):
+    for file in ("waves.py", "thirds.py"):
         registry().load_file(HERE / file)
     yield write_three(tmp_path / "project", samples=40)
     configure()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.end_to_end.scents import write_three
+from tests.end_to_end.thirds import write_three
 
 import contrapose as cp
 from contrapose.engine import taps
@@ -20,6 +20,7 @@ from contrapose.engine.taps_file import Table
 from contrapose.errors import ContraposeWarning
 from contrapose.plugins import configure, registry
 from contrapose.testing import assert_resume_exact
+from contrapose.types import Batch, ViewBatch
 
 HERE = Path(__file__).parent
 FROZEN = ("views.wave=doubled", "train.frozen={wave: encoder}", "train.steps=6", "train.keep=9")
@@ -30,7 +31,7 @@ CACHED = (*FROZEN, "train.cache=true")
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path / "cache"))
     configure()
-    for file in ("waves.py", "scents.py"):
+    for file in ("waves.py", "thirds.py"):
         registry().load_file(HERE / file)
     yield write_three(tmp_path / "project", samples=40)
     configure()
@@ -49,7 +50,9 @@ def caches() -> list[Path]:
     return sorted(Path(os.environ["CONTRAPOSE_CACHE"], "taps").glob("*"))
 
 
-@pytest.mark.parametrize("how", ["plain", "chunks", "workers", "missing", "slots"])
+@pytest.mark.parametrize(
+    "how", ["missing", *(pytest.param(h, marks=pytest.mark.slow) for h in ("plain", "chunks", "workers", "slots"))]
+)
 def test_the_losses_are_those_without_a_cache(place: Path, how: str) -> None:
     more = {
         "plain": [],
@@ -152,6 +155,18 @@ def test_what_cannot_be_kept_is_told_in_a_line(place: Path, change: str) -> None
         train(place, "run", *CACHED, change)
     assert not (place / "run").exists()
     assert not caches()
+
+
+def test_a_tap_of_many_sizes_is_refused(tmp_path: Path) -> None:
+    table = Table(tmp_path, np.arange(4), fresh=True)
+    for rows, places in (([0, 1], 3), ([2, 3], 5)):
+        batch = Batch(torch.tensor(rows), {"wave/0": ViewBatch(None, "wave", torch.arange(2))})
+        made = {"wave/0": {"dense": torch.zeros(2, places, 8)}}
+        if places == 3:
+            table.write(batch, made)
+        else:
+            with pytest.raises(cp.ConfigError, match="changes its size from batch to batch"):
+                table.write(batch, made)
 
 
 def test_a_view_that_draws_for_later_samples_alone_is_told_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,7 +190,8 @@ def _paired(recipe: Tree, towers: Sequence[str]) -> dict[str, str]:
         own = _branches_of(recipe, m)
         if len(own) > 1:
             raise ConfigError(f"{', '.join(own)} are all branches of {m}: an old tower is one", ("method", "branches"))
-        found |= {m: name for name in own}
+        if own:
+            found[m] = own[0]
     return found
 
 

@@ -40,7 +40,8 @@ class Table:
                 array = self._array(view, name, values.dtype, values.shape[1:])
                 if array.shape[1:] != values.shape[1:]:
                     raise ConfigError(
-                        f"{name} of {view} changes its size from batch to batch, so it can't be kept", PATH
+                        f"{name} of {view} changes its size from batch to batch, so it can't be kept",
+                        ("train", "cache"),
                     )
                 array[rows] = values
 

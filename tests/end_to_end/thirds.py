@@ -21,6 +21,37 @@ class Scent(Echo):
 mark(Scent, "modality", "scent")
 
 
+class Level(Echo):
+    """An echo in units of the largest number of the training split."""
+
+    name = "level"
+    largest = 0.0
+
+    def fit(self, cells, root):
+        self.largest = max(float(np.abs(v).max()) for row in cells for v in row.values())
+
+    def facts(self):
+        return {"largest": self.largest}
+
+    def state_dict(self):
+        return {"largest": self.largest}
+
+    def load_state_dict(self, state):
+        self.largest = state["largest"]
+
+    def load(self, cells, root):
+        return super().load(cells, root) / self.largest
+
+
+mark(Level, "modality", "level")
+
+
+@contrapose.encoder("level-net")
+def level_net(largest: float):
+    """A net that must know the modality's facts."""
+    return Net("level", 16 if largest else 0)
+
+
 @contrapose.view("scent")
 def whiff(data, rng, sigma: float = 0.05):
     """Noise."""
