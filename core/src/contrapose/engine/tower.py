@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from contrapose.branches.twin import Twin
 from contrapose.data.failure import one_line
 from contrapose.errors import CheckpointError
 from contrapose.methods.method import Method
@@ -43,10 +41,10 @@ def put_towers(method: Method, towers: Mapping[str, Weights]) -> None:
     """Load towers by modality, into the twins that follow them too. Raises ``CheckpointError`` where they don't fit."""
     for modality, weights in towers.items():
         _, encoder, owner = parts_of(method, modality)
-        for held in (method.towers, *cast("Iterable[Twin]", method.towers.twins.values())):
-            _load(held.encoders, encoder, weights["encoder"], modality)
+        for encoders, projectors in method.towers.held:
+            _load(encoders, encoder, weights["encoder"], modality)
             if owner is not None and "projector" in weights:
-                _load(held.projectors, owner, weights["projector"], modality)
+                _load(projectors, owner, weights["projector"], modality)
 
 
 def _load(modules: nn.ModuleDict, name: str, weights: Mapping[str, Tensor], modality: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self, cast
 
 import torch
@@ -127,11 +127,17 @@ class Towers(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """What is frozen stays in eval mode, and so does a twin's copy of it."""
         super().train(mode)
-        for held in (self, *cast("Iterable[Twin]", self.twins.values())):
-            for modules, names in ((held.encoders, self.frozen), (held.projectors, self.still)):
+        for encoders, projectors in self.held:
+            for modules, names in ((encoders, self.frozen), (projectors, self.still)):
                 for name in names & modules.keys():
                     modules[name].eval()
         return self
+
+    @property
+    def held(self) -> list[tuple[Named, Named]]:
+        """Encoders and projectors: its own, and each twin's."""
+        twins = [cast(Twin, twin) for twin in self.twins.values()]
+        return [(self.encoders, self.projectors), *((twin.encoders, twin.projectors) for twin in twins)]
 
     # -- use ---------------------------------------------------------------------------------------------------------
 
