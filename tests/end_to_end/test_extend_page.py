@@ -70,6 +70,8 @@ def test_they_run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     for line in SNIPPETS[3][1].splitlines():
         quick = ["--no-baseline", "--no-pictures"] if "evaluate" in line else []
         assert main([*line.split()[1:], *quick, *flags]) == 0
+    said = capsys.readouterr().out
+    assert all(pair in said for pair in ("scent → wave", "scent → echo", "wave → echo")), "old and new"
     os.rename("runs/three", "runs/first")
     configure()
     for file in ("waves.py", "thirds.py"):

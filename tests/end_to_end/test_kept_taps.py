@@ -23,7 +23,7 @@ from contrapose.testing import assert_resume_exact
 from contrapose.types import Batch, ViewBatch
 
 HERE = Path(__file__).parent
-FROZEN = ("views.wave=doubled", "train.frozen={wave: encoder}", "train.steps=6", "train.keep=9")
+FROZEN = ("views.wave=doubled", "train.frozen={wave: encoder}", "train.steps=3", "train.keep=9")
 CACHED = (*FROZEN, "train.cache=true")
 
 
@@ -155,6 +155,18 @@ def test_what_cannot_be_kept_is_told_in_a_line(place: Path, change: str) -> None
         train(place, "run", *CACHED, change)
     assert not (place / "run").exists()
     assert not caches()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system can't reserve room")
+def test_a_full_disk_is_a_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(
+        cp.CheckpointError, match=r"can't write the cache .*: No space left on device; set CONTRAPOSE_CACHE"
+    ):
+        train(place, "run", *CACHED)
 
 
 def test_a_tap_of_many_sizes_is_refused(tmp_path: Path) -> None:

@@ -76,7 +76,12 @@ class Parts:
             said = None
         else:
             said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"})
-        parts = split(self.open(self.run.data), said)
+        try:
+            parts = split(self.open(self.run.data), said)
+        except ConfigError as error:
+            if error.path[:1] == ("modalities",) and error.path[-1] in self._known.get("towers", {}):
+                error = ConfigError(f"{error.message}; null leaves the old tower out", error.path)
+            raise error from None
         if self._fitted is None:
             for name in self.columns:
                 if name not in self._known.get("modalities", {}):

@@ -37,10 +37,15 @@ def prepared(config: Config) -> Parts:
     if not isinstance(config.data["extend"], str):
         raise ConfigError("expected the folder of a run", ("extend",))
     said = config.data.get("modalities") or {}
-    if not isinstance(said, Mapping):
-        raise ConfigError("expected modalities, each with its column", ("modalities",))
+    dropped = {m for m, column in said.items() if column is None} if isinstance(said, Mapping) else set()
+    kept = {m: column for m, column in said.items() if m not in dropped} if dropped else said
+    _ = _changed(config, {**config.data, "modalities": kept}).run  # what is no config at all is said of its own lines
     old = _Old.open(_folder(config))
-    towers = [m for m in old.modalities if not (m in said and said[m] is None)]
+    if unknown := next((m for m in dropped if m not in old.modalities), None):
+        raise ConfigError(
+            f"no tower of {old.where} is left out so{did_you_mean(unknown, old.modalities)}", ("modalities", unknown)
+        )
+    towers = [m for m in old.modalities if m not in dropped]
     made = _changed(config, _with_parts(config.data, old, towers))
     new = [m for m in made.data["encoders"] if m not in old.modalities or m not in towers]
     if not new:
@@ -199,7 +204,7 @@ def _branches_of(recipe: Tree, modality: str) -> list[str]:
     """The trained branches that take a modality's views, which must be those of that modality alone."""
     found = []
     for name, branch in recipe.get("branches", {}).items():
-        globs = listed(branch["views"])
+        globs = listed(branch.get("views", ()))
         takes = {glob.partition("/")[0] if "/" in glob else "*" for glob in globs}
         if branch.get("of") is not None or not (modality in takes or any(set(t) & set("*?[") for t in takes)):
             continue
@@ -217,7 +222,7 @@ def _require_joined(recipe: Tree, paired: Mapping[str, str], towers: Sequence[st
     """Raise for a new modality that no term joins, if need be through others, to an old one."""
     groups = []
     for term in recipe.get("terms", {}).values():
-        refs = [*listed(term["query"]), *(table(k) for k in listed(term.get("keys", ())))]
+        refs = [*listed(term.get("query", ())), *(table(k) for k in listed(term.get("keys", ())))]
         names = {*behind(recipe, refs)}
         groups.append(names | {recipe["branches"].get(name, {}).get("of") or name for name in names})
     reached = {*paired.values()}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from contrapose.data import make_loader
 from contrapose.data.cache import cache_folder
 from contrapose.data.failure import raise_if_fatal
-from contrapose.data.samples import sample_ids
+from contrapose.data.samples import read_sample, sample_ids
 from contrapose.data.table import TableReader
 from contrapose.errors import CheckpointError, ConfigError, warn
 from contrapose.methods.encode import forward_views
@@ -82,7 +82,7 @@ def require_keepable(parts: Parts, method: Method) -> None:
         plan = part(parts.plan, job.views)
         reader = _of(plan, parts.splits["train"])
         for i in range(min(PROBE, len(reader))):
-            for _, _, error in _Drawless(plan)(reader[i], 0)[1]:
+            for _, _, error in _Drawless(plan)(read_sample(reader, i)[0], 0)[1]:
                 raise_if_fatal(error, job.modality)
 
 

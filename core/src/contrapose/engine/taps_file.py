@@ -47,22 +47,31 @@ class Table:
 
     def flush(self) -> None:
         """All that was written, on the disk, the ids last of all."""
-        for array in self.arrays.values():
-            array.flush()  # type: ignore[attr-defined]
-        for view in {view for view, _ in self.arrays}:
-            np.save(place(self.folder, view) / f"{IDS}.npy", self.ids)
+        with writing(self.folder):
+            for array in self.arrays.values():
+                array.flush()  # type: ignore[attr-defined]
+            for view in {view for view, _ in self.arrays}:
+                np.save(place(self.folder, view) / f"{IDS}.npy", self.ids)
 
     def _array(self, view: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
         if (view, name) not in self.arrays:
             file = place(self.folder, view) / f"{name}.npy"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            old = file.exists() and not self.fresh
-            self.arrays[view, name] = (
-                np.lib.format.open_memmap(file, mode="r+")
-                if old
-                else np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(len(self.ids), *shape))
-            )
+            with writing(self.folder):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if self.fresh or not file.exists():
+                    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(len(self.ids), *shape))
+                    _reserve(file)
+                else:
+                    array = np.lib.format.open_memmap(file, mode="r+")
+            self.arrays[view, name] = array
         return self.arrays[view, name]
+
+
+def _reserve(file: Path) -> None:
+    """Take the file's room on the disk now: to write to a mapped file that has none ends the process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        with open(file, "rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, os.fstat(opened.fileno()).st_size)
 
 
 def place(folder: Path, view: str) -> Path:
@@ -82,21 +91,29 @@ def read_state(folder: Path) -> dict[str, Any]:
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Note how far the folder is, whole or not at all."""
     temp = folder / ".state.tmp"
-    temp.write_text(json.dumps(state))
-    os.replace(temp, folder / "state.json")
+    with writing(folder):
+        temp.write_text(json.dumps(state))
+        os.replace(temp, folder / "state.json")
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Wait until no other process fills the folder. Raises ``CheckpointError`` where it can't be written."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a")  # noqa: SIM115 (held below)
-    except OSError as error:
-        raise CheckpointError(f"can't write the cache {folder}: {error.strerror}; set CONTRAPOSE_CACHE") from error
     with lock:
         with contextlib.suppress(ImportError):  # Windows has no such locks
             import fcntl
 
             fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Tell in one line that the folder can't be written (a full disk, no permission)."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"can't write the cache {folder}: {error.strerror}; set CONTRAPOSE_CACHE") from error
