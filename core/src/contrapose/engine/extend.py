@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contrapose.config import Config, signature
-from contrapose.config.build import MISSING
-from contrapose.errors import CheckpointError, ConfigError, did_you_mean
-from contrapose.methods.method import Method
+from contrapose.errors import ConfigError, did_you_mean
 from contrapose.methods.nodes import behind, listed, table
 
-from . import folder
 from .build import Parts
-from .components import eval_view
-from .fitted import load_fitted
+from .old_run import OldRun, as_mapping
 from .recipe import lay_over, with_recipe
-from .tower import parts_of, take_tower
-from .trained import restored
 
 Tree = dict[str, Any]
 
@@ -40,14 +33,14 @@ def prepared(config: Config) -> Parts:
     dropped = {m for m, column in said.items() if column is None} if isinstance(said, Mapping) else set()
     kept = {m: column for m, column in said.items() if m not in dropped} if dropped else said
     _ = _changed(config, {**config.data, "modalities": kept}).run  # what is no config at all is said of its own lines
-    old = _Old.open(_folder(config))
+    old = OldRun.open(_folder(config))
     if unknown := next((m for m in dropped if m not in old.modalities), None):
         raise ConfigError(
             f"no tower of {old.where} is left out so{did_you_mean(unknown, old.modalities)}", ("modalities", unknown)
         )
     towers = [m for m in old.modalities if m not in dropped]
     made = _changed(config, _with_parts(config.data, old, towers))
-    new = [m for m in made.data["encoders"] if m not in old.modalities or m not in towers]
+    new = [m for m in made.data["modalities"] if m not in towers]
     if not new:
         raise ConfigError(f"adds no modality to {', '.join(towers)}: give the new one its encoder", ("encoders",))
     recipe = Parts(made).recipe
@@ -62,68 +55,6 @@ def prepared(config: Config) -> Parts:
         train["frozen"] = {**frozen, **{m: "tower" for m in towers if m not in paired}}
     data |= {"method": _with_branches(data["method"], laid), "train": train, "extend": str(old.where.resolve())}
     return Parts(_changed(config, data), inherited=old.state(towers, data))
-
-
-@dataclass(frozen=True)
-class _Old:
-    """The run that is extended."""
-
-    where: Path
-    parts: Parts
-    method: Method
-
-    @classmethod
-    def open(cls, where: Path) -> _Old:
-        saved = folder.read_config(where)
-        try:
-            folder.require_rebuildable(saved)
-        except CheckpointError as error:
-            raise CheckpointError(f"{where} can't be extended, as no config alone rebuilds it: {error}") from None
-        with saved.located():  # what isn't installed is a matter of that config's lines
-            parts = Parts(saved, load_fitted(where))
-            old = cls(where, parts, restored(where, parts))
-        if not old.modalities:
-            raise CheckpointError(f"{where} can't be extended: it trained no branch, so it has no space to join")
-        return old
-
-    @property
-    def modalities(self) -> list[str]:
-        """Those that it embeds."""
-        return [m for m in self.parts.columns if self.method.towers.trained(m)]
-
-    def encoder(self, modality: str) -> Any:
-        """The node of a modality's encoder."""
-        return self.parts.run.encoders[parts_of(self.method, modality)[1]]
-
-    def width(self, modality: str) -> int:
-        """The width of the space that it embeds a modality into."""
-        return self.method.towers.widths[f"{parts_of(self.method, modality)[0]}.projected"]
-
-    def branch(self, modality: str) -> Tree:
-        """What a branch says by which a modality is embedded as it was: tap and projector, with every argument."""
-        name, _, owner = parts_of(self.method, modality)
-        projector = self.parts.recipe["branches"][owner]["projector"] if owner else None
-        return {"tap": self.method.towers.branches[name].tap, "projector": _complete(projector)}
-
-    def view(self, modality: str) -> Any:
-        """The node of the view by which it is embedded, None where that is the data as they are."""
-        return self.parts.run.evaluate.views.get(modality) or eval_view(modality, self.parts.run.views)
-
-    def column(self, modality: str) -> Any:
-        """What its config says of a modality under ``modalities``."""
-        return self.parts.config.data.get("modalities", {}).get(modality, modality)
-
-    def state(self, towers: Sequence[str], data: Mapping[str, Any]) -> Tree:
-        """What it fitted and learnt for these towers, as far as a new run's views are its own."""
-        fitted = self.parts.fitted_state
-        views, kept = data.get("views") or {}, data["evaluate"]["views"]
-        evals = {m: s for m, s in fitted.get("eval", {}).items() if m in towers and kept.get(m) == self.view(m)}
-        return {
-            "modalities": {m: s for m, s in fitted.get("modalities", {}).items() if m in towers},
-            "eval": evals,
-            "views": {m: s for m, s in evals.items() if views.get(m) == self.view(m)},
-            "towers": {m: take_tower(self.method, m) for m in towers},
-        }
 
 
 def _changed(config: Config, data: Tree) -> Config:
@@ -144,17 +75,18 @@ def _folder(config: Config) -> Path:
     return where
 
 
-def _with_parts(data: Tree, old: _Old, towers: Sequence[str]) -> Tree:
+def _with_parts(data: Tree, old: OldRun, towers: Sequence[str]) -> Tree:
     """The config with the columns and encoders of the towers."""
     said, encoders = dict(data.get("modalities") or {}), dict(data.get("encoders") or {})
     columns = {m: _column(m, old.column(m), said.get(m)) for m in towers}
     for m in towers:
-        if m in encoders and _node(encoders[m]) != _node(old.encoder(m)):
+        if m in encoders and as_mapping(encoders[m]) != as_mapping(old.encoder(m)):
             raise ConfigError(
                 f"the tower of {m} in {old.where} has the encoder {old.encoder(m)}: leave it out here", ("encoders", m)
             )
     columns |= {m: c for m, c in said.items() if m not in columns and c is not None}
-    columns |= {m: m for m in encoders if m not in columns}
+    if columns.keys() == {*towers}:  # where no column is named, as in any config, encoders name them
+        columns |= {m: m for m in encoders if m not in columns}
     return {**data, "modalities": columns, "encoders": {**{m: old.encoder(m) for m in towers}, **encoders}}
 
 
@@ -172,7 +104,7 @@ def _column(modality: str, old: Any, said: Any) -> Any:
     return before | after
 
 
-def _with_views(data: Tree, old: _Old, towers: Sequence[str], paired: Mapping[str, str]) -> Tree:
+def _with_views(data: Tree, old: OldRun, towers: Sequence[str], paired: Mapping[str, str]) -> Tree:
     """The config with the towers' views: those by which they embed, in training none of a tower that no pair joins."""
     views, evaluate = dict(data.get("views") or {}), dict(data.get("evaluate") or {})
     by = dict(evaluate.get("views") or {})
@@ -236,7 +168,7 @@ def _require_joined(recipe: Tree, paired: Mapping[str, str], towers: Sequence[st
             )
 
 
-def _new_heads(config: Config, recipe: Tree, old: _Old, paired: Mapping[str, str], new: Sequence[str]) -> Tree:
+def _new_heads(config: Config, recipe: Tree, old: OldRun, paired: Mapping[str, str], new: Sequence[str]) -> Tree:
     """For each new branch the width of the old space, where its projector takes one and the config names none."""
     widths = {old.width(m) for m in paired}
     if len(widths) != 1:
@@ -250,9 +182,9 @@ def _new_heads(config: Config, recipe: Tree, old: _Old, paired: Mapping[str, str
         for name in _branches_of(recipe, m):
             head = recipe["branches"][name].get("projector")
             path = ("method", "branches", name, "projector", "out")
-            if head is None or not isinstance(_node(head)["use"], str):
+            if head is None or not isinstance(as_mapping(head)["use"], str):
                 continue
-            if any(p.name == "out" for p in signature("head", _node(head)["use"])):
+            if any(p.name == "out" for p in signature("head", as_mapping(head)["use"])):
                 if config.get(path, width) != width:
                     raise ConfigError(f"the space of {old.where} has width {width}: leave it out", path)
                 laid[name] = {"projector": {"out": width}}
@@ -263,16 +195,3 @@ def _with_branches(node: Any, laid: Tree) -> Tree:
     """A method's node with branches laid over those that it has."""
     node = {"use": node} if isinstance(node, str) else dict(node)
     return {**node, "branches": lay_over(node.get("branches") or {}, laid)}
-
-
-def _complete(node: Any) -> Any:
-    """A head's node with each of its defaults written down, so that no other node shows through where it is laid over one."""
-    if node is None:
-        return None
-    node = _node(node)
-    defaults = {p.name: p.default for p in signature("head", node["use"]) if p.default is not MISSING}
-    return {"use": node["use"], **defaults, **node}
-
-
-def _node(node: Any) -> Any:
-    return dict(node) if isinstance(node, Mapping) else {"use": node}
