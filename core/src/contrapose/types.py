@@ -59,13 +59,15 @@ class ViewBatch:
     """One view of those samples of a batch that have it.
 
     ``data`` is the modality's collated batch (``None`` where no sample has the view), ``index`` (n,) int64 gives each row's
-    position in ``Batch.sample``, and each column of ``meta`` is (n,) or (n, P).
+    position in ``Batch.sample``, and each column of ``meta`` is (n,) or (n, P). ``encoded``: ``data`` are what the encoder gives of
+    the view, its taps, from a cache.
     """
 
     data: Any
     modality: str
     index: Tensor
     meta: dict[str, Tensor] = field(default_factory=dict)
+    encoded: bool = False
 
     def __len__(self) -> int:
         return self.index.shape[0]
@@ -97,7 +99,7 @@ class Batch:
     def map(self, fn: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with ``fn`` done to every tensor."""
         views = {
-            name: ViewBatch(tree_map(fn, v.data), v.modality, fn(v.index), tree_map(fn, v.meta))
+            name: ViewBatch(tree_map(fn, v.data), v.modality, fn(v.index), tree_map(fn, v.meta), v.encoded)
             for name, v in self.views.items()
         }
         return Batch(fn(self.sample), views, tree_map(fn, self.meta), self.skipped)
@@ -112,7 +114,8 @@ class Batch:
             order = torch.nonzero(new >= 0).flatten()
             order = order[torch.argsort(new[order], stable=True)]
             data = tree_take(v.data, order) if len(order) else None
-            views[name] = ViewBatch(data, v.modality, new[order], {k: c[order] for k, c in v.meta.items()})
+            meta = {k: c[order] for k, c in v.meta.items()}
+            views[name] = ViewBatch(data, v.modality, new[order], meta, v.encoded)
         return Batch(self.sample[positions], views, {k: c[positions] for k, c in self.meta.items()}, self.skipped)
 
 

@@ -74,6 +74,8 @@ class TrainConfig(Section):
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
     ``sync_batchnorm`` takes BatchNorm's statistics over all processes; ``shard`` splits the parameters of encoders and heads, their
     twins and the optimizer's state among the processes (FSDP2).
+    ``frozen`` names encoders that stay as they are (``encoder``), or with their projectors (``tower``); ``cache`` keeps what frozen
+    encoders give, by sample, so that each is asked once.
     """
 
     epochs: Count = 100
@@ -83,6 +85,8 @@ class TrainConfig(Section):
     chunk_batchnorm: bool = False
     sync_batchnorm: bool = False
     shard: bool = False
+    frozen: dict[str, Literal["encoder", "tower"]] = {}
+    cache: bool = False
     lr: Positive = 1e-3
     weight_decay: NonNegative = 1e-4
     optimizer: Node = "adamw"
@@ -184,6 +188,7 @@ class RunConfig(Section):
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    extend: str | None = None
     out: str | None = None
 
     @model_validator(mode="before")
