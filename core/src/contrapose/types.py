@@ -253,7 +253,9 @@ class ViewGenerator(Protocol):
 
     Optional: ``makes``, that other modality; ``view_names``, the names of its views where it makes several; ``fit(samples)``
     with ``state_dict()`` and ``load_state_dict(state)``; ``batched(data, generator)``, the same distribution on a collated
-    batch with a ``torch.Generator`` of its device, for a view of the same modality.
+    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``refresh(look, clock)`` with the same two, whose
+    state is a dict of tensors, called at the start of each epoch: ``look(view, ref)`` iterates over a table of the method, batch by
+    batch, for all training samples as the generator ``view`` shows them, and it returns whether it makes other views from now on.
     """
 
     modality: str

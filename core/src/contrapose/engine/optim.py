@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from contrapose.config import bind
 from contrapose.errors import CheckpointError, ConfigError, did_you_mean
 
+from .lars import LARS
 from .shard import by_kind, like
 
 Params = list[dict[str, Any]]
@@ -31,7 +32,12 @@ def sgd(params: Params, lr: float, momentum: float = 0.9, nesterov: bool = False
     return SGD(params, lr, momentum, nesterov=nesterov)
 
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+def lars(params: Params, lr: float, momentum: float = 0.9, trust: float = 0.001, vector_lr: float = 1.0) -> LARS:
+    """Layer-wise adaptive rates, for large batches (You et al. 2017)."""
+    return LARS(params, lr, momentum, trust=trust, vector_lr=vector_lr)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": adam, "adamw": adamw, "lars": lars, "sgd": sgd}
 
 
 def make_optimizer(node: Any, groups: Params, lr: float) -> Optimizer:

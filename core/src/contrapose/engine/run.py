@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from contrapose.data.failure import one_line
 from contrapose.errors import CheckpointError, ConfigError, DataError
 from contrapose.methods.method import Method
 from contrapose.plugins import registry
-from contrapose.types import Batch, Reader, Rows, StreamReader
+from contrapose.types import Batch, Reader, Rows, StreamReader, ViewGenerator
 
 from . import checkpoint, folder
 from .build import Parts, fingerprint
@@ -29,6 +29,7 @@ from .checkpoint import Checkpoint
 from .device import accelerator_for, use_cuda
 from .embed import Embeddings, Head, embed, table
 from .fitted import load_fitted, save_fitted
+from .learnt import LearntViews
 from .metrics import read_metrics
 from .origin import changes, origin
 from .recipe import with_recipe
@@ -241,10 +242,11 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
 def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
-    if isinstance(parts.splits["train"], StreamReader) and (needy := method.needs_positions):
-        raise ConfigError(
-            "it needs to know all samples, and a stream doesn't say; pack the data", ("method", "sources", needy[0])
-        )
+    if isinstance(parts.splits["train"], StreamReader):
+        needy = [("method", "sources", name) for name in method.needs_positions]
+        needy += [("views", *key.split("/")) for key in parts.plan.learning]
+        if needy:
+            raise ConfigError("it needs to know all samples, and a stream doesn't say; pack the data", needy[0])
     return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 
@@ -267,8 +269,16 @@ def _fit(
             method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device), ref
         )
 
+    def look(view: ViewGenerator, ref: str) -> Iterator[Rows]:
+        seen = parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device, view)
+        return (method.table(batch, ref) for batch in seen)
+
+    views = LearntViews(parts.plan, look, loader) if parts.plan.learning else None
+    if views is not None and last is not None:
+        views.load(last.tensors("views"))
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
-    feed = Feed(batches, len(loader), embed_train, loader.state if isinstance(loader, StreamLoader) else None)
+    stream = loader.state if isinstance(loader, StreamLoader) else None
+    feed = Feed(batches, len(loader), embed_train, stream, views)
     split = wanted(parts.run.train)
     if split:
         method = copy.deepcopy(method)  # its weights stay split; encoders that the config holds as objects must not

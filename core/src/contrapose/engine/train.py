@@ -28,6 +28,7 @@ from .checkpoint import Checkpoint
 from .estimate import rehearse
 from .finite import require_finite_weights
 from .gradcache import backward_in_chunks, require_exact
+from .learnt import LearntViews
 from .loggers import make_loggers
 from .logs import Metrics
 from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
@@ -50,13 +51,14 @@ class Feed:
 
     ``batches(epoch, start)`` yields the batches of an epoch from the one numbered ``start`` on, on the
     training device; ``embed(ref)`` is a table of the method over the whole training set (what ``method.epoch`` asks for);
-    ``state()`` is where in a stream this process stands, JSON-able, None where the step tells it.
+    ``state()`` is where in a stream this process stands, JSON-able, None where the step tells it; ``views`` are those that learn.
     """
 
     batches: Callable[[int, int], Iterable[Batch]]
     steps_per_epoch: int
     embed: Callable[[str], Rows]
     state: Callable[[], dict[str, Any]] | None = None
+    views: LearntViews | None = None
 
 
 def check(method: Method, train: TrainConfig) -> None:
@@ -180,6 +182,8 @@ def fit(
             "model": gathered(method.state_dict(), main),
             "optimizer": gathered(optimizer_tensors(optimizer, method), main),
         }
+        if feed.views is not None:
+            parts["views"] = feed.views.state()
         if main:
             checkpoint.save(folder / "checkpoints", parts, {**identity, **stream, "step": step}, train.keep)
         accelerator.wait_for_everyone()
@@ -193,6 +197,9 @@ def fit(
                 if done == 0 and method.needs_epoch:
                     reseed(train.seed, "epoch", epoch)
                     method.epoch(feed.embed)
+                if done == 0 and feed.views is not None:
+                    reseed(train.seed, "views", epoch)
+                    feed.views.epoch(method.clock)
                 model.train()
                 batches = iter(feed.batches(epoch, done))
                 if not told:
