@@ -244,7 +244,7 @@ def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     check(method, parts.run.train)
     if isinstance(parts.splits["train"], StreamReader):
         needy = [("method", "sources", name) for name in method.needs_positions]
-        needy += [("views", *key.split("/")) for key in parts.plan.learning]
+        needy += [("views", key.partition("/")[0]) for key in parts.plan.learning]
         if needy:
             raise ConfigError("it needs to know all samples, and a stream doesn't say; pack the data", needy[0])
     return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
