@@ -126,7 +126,7 @@ def resize(
     image: Image, rng: np.random.Generator, size: Size = 224, interpolation: Interpolation = "bilinear"
 ) -> Tensor:
     """Resize to ``size`` x ``size`` whatever the proportions, antialiased. Not random."""
-    return resized(image, size, size, interpolation)
+    return resized(to_tensor(image), size, size, interpolation)
 
 
 def resized_crop(image: Image, box: tuple[int, int, int, int], size: int, interpolation: Interpolation) -> Tensor:
