@@ -122,7 +122,7 @@ class RunConfig(Section):
     data: Node
     meta: dict[str, str] = {}
     split: SplitConfig | None = None
-    modalities: dict[str, str | list[str] | ModalityConfig] = {}
+    modalities: dict[str, str | list[str] | ModalityConfig | None] = {}
     views: dict[str, Node] = {}
     encoders: dict[str, Node] = {}
     method: Node = None
