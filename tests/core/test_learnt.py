@@ -60,7 +60,12 @@ def config(tmp_path: Path) -> Config:
     written = write_project(tmp_path / "project", train=", loggers: []")
     made = Config.load(written)
     one = {"modalities": {"wave": "wave"}, "encoders": {"wave": "wave-net"}, "method": "simclr"}
-    tree = {**made.data, **one, "views": {"wave": ["wobble", Louder()]}, "data": str(written.parent / made.data["data"])}
+    tree = {
+        **made.data,
+        **one,
+        "views": {"wave": ["wobble", Louder()]},
+        "data": str(written.parent / made.data["data"]),
+    }
     return Config.of({k: v for k, v in tree.items() if k != "evaluate"})
 
 

@@ -16,7 +16,18 @@ from contrapose_image import to_tensor, views
 Array = NDArray[np.uint8]
 MULTI_CROP = ["swav-global", "swav-local", "dino-global-1", "dino-global-2", "dino-local"]
 MOCO_V3 = ["moco-v3-a", "moco-v3-b"]
-RECIPES = ["simclr", "simclr-cifar", "moco-v1", "moco-v2", "byol-a", "byol-b", *MOCO_V3, *MULTI_CROP, "crosspoint", "eval"]
+RECIPES = [
+    "simclr",
+    "simclr-cifar",
+    "moco-v1",
+    "moco-v2",
+    "byol-a",
+    "byol-b",
+    *MOCO_V3,
+    *MULTI_CROP,
+    "crosspoint",
+    "eval",
+]
 STEPS = ["random-resized-crop", "flip", "color-jitter", "grayscale", "blur", "solarize", "resize"]
 
 

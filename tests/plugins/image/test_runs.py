@@ -21,7 +21,9 @@ from contrapose.engine.schedule import lr_factor
 from contrapose.errors import PluginError
 from contrapose.views import ViewPlan
 
-PAPERS: dict[str, tuple[int, float, str, float, float]] = {  # batch, epochs, optimiser, rate at a batch of 256, weight decay
+PAPERS: dict[
+    str, tuple[int, float, str, float, float]
+] = {  # batch, epochs, optimiser, rate at a batch of 256, weight decay
     "simclr": (4096, 100, "lars", 0.3, 1e-6),
     "simclr-cifar": (1024, 1000, "lars", 0.25, 1e-6),
     "moco-v1": (256, 200, "sgd", 0.03, 1e-4),
@@ -86,7 +88,9 @@ def test_a_run_fills_its_methods_slots(name: str) -> None:
     assert sorted(plan.names) == sorted(f"image/{slot}" for slot in names)
 
 
-@pytest.mark.parametrize("name", ["moco-v3", *(pytest.param(n, marks=pytest.mark.slow) for n in PAPERS if n != "moco-v3")])
+@pytest.mark.parametrize(
+    "name", ["moco-v3", *(pytest.param(n, marks=pytest.mark.slow) for n in PAPERS if n != "moco-v3")]
+)
 def test_a_run_trains(name: str, tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     """Two steps, with a small encoder, small crops and a small queue."""
     for i in range(8):

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 
 class LARS(Optimizer):
-    """Gradient descent with momentum in which each matrix moves in proportion to its own length (You et al. 2017, arXiv:1708.03888).
+    """Gradient descent with momentum in which each matrix moves in proportion to its length (You et al. 2017, arXiv:1708.03888).
 
     As SimCLR, BYOL, MoCo v3, Barlow Twins and VICReg use it: the gradient with weight decay is scaled by ``trust`` |w| / |g|, then
     joins the momentum. Biases, norms and whatever else has one dimension aren't scaled. Where either length is 0, neither is it.

@@ -31,9 +31,9 @@ class ContrastiveCrop:
 
     Size and proportions are those of ``image/random-resized-crop``. From epoch ``start`` on, and every ``every`` epochs, each
     training picture is seen as a whole, resized to ``size``; the sum over channels of the encoder's last feature map, between its
-    least and its largest value, is its heat map, and its box holds what is above ``threshold`` (section 3.2). A crop's centre lies in
-    the box, by Beta(``alpha``, ``alpha``) along either axis, so that it is rather at the rim than in the middle (section 3.3). Before,
-    and for pictures that weren't looked at, it is the plain crop.
+    least and its largest value, is its heat map, and its box holds what is above ``threshold`` (section 3.2). A crop's centre lies
+    in the box, by Beta(``alpha``, ``alpha``) along either axis, so that it is rather at the rim than in the middle (section 3.3).
+    Before, and for pictures that weren't looked at, it is the plain crop.
 
     Args:
         size: side of the result in pixels.
@@ -127,9 +127,9 @@ def heat_maps(z: Tensor, count: int, places: int) -> Tensor:
 
 
 def heat_boxes(maps: Tensor, size: int, threshold: float) -> Tensor:
-    """The box (count, 4) of each map (count, side, side), enlarged to ``size``: top, left, bottom, right of what is hotter, in [0, 1].
+    """The box (count, 4) of what is hotter in each map (count, side, side), enlarged to ``size``.
 
-    The whole picture where nothing is.
+    Top, left, bottom, right in [0, 1]; the whole picture where nothing is.
     """
     hot = F.interpolate(maps[:, None], (size, size), mode="bilinear")[:, 0] > threshold
     ends = []

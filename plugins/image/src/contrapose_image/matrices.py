@@ -26,7 +26,7 @@ ACROSS = np.outer(FROM_YIQ[:, 1], TO_YIQ[2]) - np.outer(FROM_YIQ[:, 2], TO_YIQ[1
 
 
 def jittered_by_matrix(image: Tensor, factors: Sequence[float], order: Iterable[int]) -> Tensor:
-    """(3, H, W) float32 in [0, 1] with its changes in the given order; ``factors`` (4) and ``order`` as `colour.jittered` has them."""
+    """(3, H, W) float32 in [0, 1], its changes made in the given order; ``factors`` and ``order`` are rows of `colour.jittered`."""
     flat = image.reshape(3, -1)
     mean = np.append(flat.mean(dim=1).numpy(), 1.0)
     made = np.eye(3, 4)  # what has been done so far: a matrix and, as its last column, what is added

@@ -36,9 +36,7 @@ KERNEL = 23
 
 
 @view("image", batched=True)
-def simclr(
-    image: Image, rng: Rng, size: Size = 224, strength: Strength = 1.0, colour: Colour = "exact"
-) -> Tensor:
+def simclr(image: Image, rng: Rng, size: Size = 224, strength: Strength = 1.0, colour: Colour = "exact") -> Tensor:
     """SimCLR on ImageNet (Chen et al., 2020): crop (0.08, 1), flip, jitter, gray, blur half the time.
 
     Args:
@@ -50,9 +48,7 @@ def simclr(
 
 
 @view("image", batched=True)
-def simclr_cifar(
-    image: Image, rng: Rng, size: Size = 32, strength: Strength = 0.5, colour: Colour = "exact"
-) -> Tensor:
+def simclr_cifar(image: Image, rng: Rng, size: Size = 32, strength: Strength = 0.5, colour: Colour = "exact") -> Tensor:
     """SimCLR on CIFAR (Chen et al., 2020, appendix B.9): as on ImageNet, at strength 0.5 and without blur.
 
     Args:
@@ -175,9 +171,7 @@ def _simclr_colours(
 ) -> Tensor:
     image = flip(random_resized_crop(image, rng, size=size, scale=scale), rng)
     s = 0.8 * strength
-    image = color_jitter(
-        image, rng, brightness=s, contrast=s, saturation=s, hue=0.2 * strength, p=0.8, colour=colour
-    )
+    image = color_jitter(image, rng, brightness=s, contrast=s, saturation=s, hue=0.2 * strength, p=0.8, colour=colour)
     return grayscale(image, rng, p=0.2)
 
 
