@@ -243,7 +243,7 @@ def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
     if isinstance(parts.splits["train"], StreamReader):
-        needy = [("method", "sources", name) for name in method.needs_positions]
+        needy: list[tuple[str, ...]] = [("method", "sources", name) for name in method.needs_positions]
         needy += [("views", key.partition("/")[0]) for key in parts.plan.learning]
         if needy:
             raise ConfigError("it needs to know all samples, and a stream doesn't say; pack the data", needy[0])

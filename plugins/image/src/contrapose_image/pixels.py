@@ -20,7 +20,7 @@ def to_tensor(image: Image) -> Tensor:
     Raises ``DataError`` for another shape.
     """
     tensor = planes(image)
-    return tensor.float().div(255) if tensor.dtype == torch.uint8 else tensor.float()
+    return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor.float()
 
 
 def planes(image: Image) -> Tensor:
@@ -40,7 +40,7 @@ def to_batch(images: Tensor) -> Tensor:
     """(n, 3, H, W), uint8 or float, to float32; uint8 is divided by 255. Raises ``DataError`` for another shape."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise DataError(f"a batch of images is an RGB tensor (n, 3, H, W), not {tuple(images.shape)}")
-    return images.float().div(255) if images.dtype == torch.uint8 else images.float()
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def to_array(image: Image) -> NDArray[np.uint8]:

@@ -143,8 +143,8 @@ def resized(image: Image, height: int, width: int, interpolation: Interpolation 
     if before.shape[-2:] == (height, width):
         return to_tensor(before)
     mode = InterpolationMode(interpolation)
-    made = to_tensor(tvf.resize(before, [height, width], interpolation=mode, antialias=True))
-    return made.contiguous().clamp_(0, 1)
+    made = to_tensor(tvf.resize(before, [height, width], interpolation=mode, antialias=True).contiguous())
+    return made.clamp_(0, 1) if before.is_floating_point() else made
 
 
 def gaussian_blurred(image: Tensor, kernel: int, sigma: float) -> Tensor:
