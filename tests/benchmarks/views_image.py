@@ -57,18 +57,18 @@ def _rows(
     rates = {side: f"{side} {2 * count / seconds:,.0f}" for side, seconds in median.items()}
     found = versions("torchvision", "lightly", "kornia", "albumentations")
     notes = f"ours is {ours}; views/s: {', '.join(rates.values())}"
-    for row, side, target in ((f"views_image_{size}", best, 0.5), (f"views_image_{size}_lightly", "lightly", 0.1)):
+    for row, against, target in ((f"views_image_{size}", best, 0.5), (f"views_image_{size}_lightly", "lightly", 0.1)):
         yield Row(
             name=row,
             workload=f"SimCLR's two views, {shape[1]} x {shape[0]} to {size} px, one core",
             ours=median[ours],
-            peer_name=f"{side} {found.get(side, '')}".strip(),
-            peer=median.get(side),
-            to_peer=median_ratio(times[ours], times[side]) if side in times else None,
+            peer_name=f"{against} {found.get(against, '')}".strip(),
+            peer=median.get(against),
+            to_peer=median_ratio(times[ours], times[against]) if against in times else None,
             rounds=len(times[ours]),
             targets={"to_peer": target},
             versions=found,
-            notes=notes if side == best else "",
+            notes=notes if against == best else "",
         )
 
 
@@ -127,7 +127,7 @@ def _lightly(pictures: Pixels, size: int, jitter: Sequence[float], blur: bool) -
 
 
 def _kornia(pictures: Pixels, size: int, jitter: Sequence[float], blur: bool) -> Side | None:
-    k = {name: peer("kornia.augmentation", name, "kornia") for name in _KORNIA}
+    k: dict[str, Any] = {name: peer("kornia.augmentation", name, "kornia") for name in _KORNIA}
     if None in k.values():
         return None
     transform = k["AugmentationSequential"](
@@ -154,7 +154,7 @@ _KORNIA = (
 
 
 def _albumentations(pictures: Pixels, size: int, jitter: Sequence[float], blur: bool) -> Side | None:
-    a = {name: peer("albumentations", name, "albumentations") for name in _ALBUMENTATIONS}
+    a: dict[str, Any] = {name: peer("albumentations", name, "albumentations") for name in _ALBUMENTATIONS}
     if None in a.values():
         return None
     amounts: Mapping[str, tuple[float, float]] = {
