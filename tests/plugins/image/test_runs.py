@@ -71,7 +71,8 @@ def test_a_run_is_its_papers(name: str) -> None:
     train = config_of(name).run.train
     batch, epochs, optimizer, rate, decay = PAPERS[name]
     use = train.optimizer["use"] if isinstance(train.optimizer, dict) else train.optimizer
-    assert (train.batch_size, train.epochs, use, train.weight_decay) == (batch, epochs, optimizer, decay)
+    first = train.weight_decay["cosine"][0] if isinstance(train.weight_decay, dict) else train.weight_decay
+    assert (train.batch_size, train.epochs, use, first) == (batch, epochs, optimizer, decay)
     assert train.lr == pytest.approx(rate * batch / 256)
     steps = 10 * epochs
     left = lr_factor(train.schedule, steps - 1, steps_per_epoch=10, epochs=epochs, warmup=train.warmup)

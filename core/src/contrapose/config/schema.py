@@ -34,7 +34,7 @@ class Section(BaseModel):
 
 
 class TrainConfig(Section):
-    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
+    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs. ``weight_decay`` may be a schedule.
 
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
     ``window``, for data on slow disks, shuffles within so many samples at a time, which lie in few places.
@@ -52,7 +52,7 @@ class TrainConfig(Section):
     sync_batchnorm: bool = False
     shard: bool = False
     lr: Positive = 1e-3
-    weight_decay: NonNegative = 1e-4
+    weight_decay: NonNegative | dict[str, Any] = 1e-4
     optimizer: Node = "adamw"
     warmup: NonNegative = 0.0
     schedule: Node = "cosine"

@@ -73,6 +73,12 @@ def set_lr(optimizer: Optimizer, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
+def set_decay(optimizer: Optimizer, shares: list[float], decay: float) -> None:
+    """Set every group's weight decay to its share, 0 or 1, of ``decay``."""
+    for group, share in zip(optimizer.param_groups, shares, strict=True):
+        group["weight_decay"] = share * decay
+
+
 def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
     """The optimiser's state as ``{"<slot>/<parameter name>": tensor}``; slots are its own (``exp_avg``, ``step``, ...)."""
     names: dict[Tensor, str] = {p: name for name, p in module.named_parameters()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
 from contrapose.branches.syncnorm import synchronise
+from contrapose.clock import check_schedule
 from contrapose.data.passes import own_ids
 from contrapose.errors import warn
 from contrapose.methods.gather import average, share
@@ -31,7 +32,7 @@ from .gradcache import backward_in_chunks, require_exact
 from .learnt import LearntViews
 from .loggers import make_loggers
 from .logs import Metrics
-from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
+from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_decay, set_lr
 from .progress import ProgressLine
 from .randomness import reproducible, reseed
 from .schedule import lr_factor
@@ -70,7 +71,9 @@ def check(method: Method, train: TrainConfig) -> None:
         warn("train.shard: a single process holds all of the weights, so there is nothing to split")
     if train.sync_batchnorm:
         synchronise(method.towers)
-    make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
+    if isinstance(train.weight_decay, Mapping):
+        check_schedule(train.weight_decay, ("train", "weight_decay"))
+    make_optimizer(train.optimizer, method.param_groups(1.0), train.lr)
     lr_factor(train.schedule, 0, steps_per_epoch=1, epochs=1)
     if train.chunk_size is not None:
         require_exact(method.train(), train.chunk_batchnorm)
@@ -160,7 +163,8 @@ def fit(
     if split:
         shard(method, accelerator.device)
     method.clock.start(per_epoch, epochs)
-    optimizer = make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
+    optimizer = make_optimizer(train.optimizer, method.param_groups(1.0), train.lr)
+    shares = [group["weight_decay"] for group in optimizer.param_groups]
     if resume is not None:
         load_optimizer_tensors(optimizer, method, resume.tensors("optimizer"))
     with warnings.catch_warnings():
@@ -210,6 +214,7 @@ def fit(
                         train.schedule, step, steps_per_epoch=per_epoch, epochs=epochs, warmup=train.warmup
                     )
                     set_lr(optimizer, factor)
+                    set_decay(optimizer, shares, method.clock.at(train.weight_decay))
                     reseed(train.seed, "step", step, rank)
                     out = train_step(model, method, optimizer, batch, accelerator, train)
                     step += 1
