@@ -65,7 +65,7 @@ class BalanceConfig(Section):
 
 
 class TrainConfig(Section):
-    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
+    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs. ``weight_decay`` may be a schedule.
 
     ``balance`` evens out how often the values of a column come.
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
@@ -88,7 +88,7 @@ class TrainConfig(Section):
     frozen: dict[str, Literal["encoder", "tower"]] = {}
     cache: bool = False
     lr: Positive = 1e-3
-    weight_decay: NonNegative = 1e-4
+    weight_decay: NonNegative | dict[str, Any] = 1e-4
     optimizer: Node = "adamw"
     warmup: NonNegative = 0.0
     schedule: Node = "cosine"
@@ -180,7 +180,7 @@ class RunConfig(Section):
     data: Node
     meta: Meta = {}
     split: SplitConfig | None = None
-    modalities: dict[str, str | list[str] | ModalityConfig] = {}
+    modalities: dict[str, str | list[str] | ModalityConfig | None] = {}
     views: dict[str, Node] = {}
     encoders: dict[str, Node] = {}
     method: Node = None

@@ -21,8 +21,9 @@ from contrapose.errors import CheckpointError, ConfigError, ContraposeError, war
 from contrapose.losses.engine import Engine
 from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
-from contrapose.types import Modality, Reader, StreamReader
+from contrapose.types import Modality, Reader, StreamReader, ViewGenerator
 from contrapose.views import ViewPlan
+from contrapose.views.compose import made_modality
 
 from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder, unreached
 from .kept import Kept, KeptViews, TapsOf, without
@@ -205,12 +206,17 @@ class Parts:
             device=device,
         )
 
-    def eval_loader(self, reader: Reader, batch_size: int, device: torch.device | str = "cpu") -> Loader:
-        """Batches of a reader's samples in their order, un-augmented, on ``device``."""
-        t = self.run.train
+    def eval_loader(
+        self, reader: Reader, batch_size: int, device: torch.device | str = "cpu", view: ViewGenerator | None = None
+    ) -> Loader:
+        """Batches of a reader's samples in their order, un-augmented or as ``view`` alone shows them, on ``device``."""
+        t, plan = self.run.train, self.eval_plan
+        if view is not None:
+            made = made_modality(view)
+            plan = ViewPlan.from_config({made: view}, None, self._view, [made, view.modality])
         return make_loader(
             reader,
-            self.eval_plan.maker(t.seed),
+            plan.maker(t.seed),
             self.modalities,
             batch_size,
             workers=t.workers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from contrapose.data import Loader, StreamLoader
 from contrapose.errors import ConfigError
 from contrapose.methods.method import Method
 from contrapose.plugins import registry
-from contrapose.types import Batch, Rows, StreamReader
+from contrapose.types import Batch, Rows, StreamReader, ViewGenerator
 
 from . import checkpoint, folder
 from .build import Parts, fingerprint
@@ -27,6 +27,7 @@ from .embed import table
 from .extend import prepared
 from .fitted import load_fitted, save_fitted
 from .frozen import frozen_line
+from .learnt import LearntViews
 from .metrics import read_metrics
 from .origin import changes, origin
 from .shard import wanted
@@ -157,10 +158,11 @@ def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
     require_split(parts)
-    if isinstance(parts.splits["train"], StreamReader) and (needy := method.needs_positions):
-        raise ConfigError(
-            "it needs to know all samples, and a stream doesn't say; pack the data", ("method", "sources", needy[0])
-        )
+    if isinstance(parts.splits["train"], StreamReader):
+        needy: list[tuple[str, ...]] = [("method", "sources", name) for name in method.needs_positions]
+        needy += [("views", key.partition("/")[0]) for key in parts.plan.learning]
+        if needy:
+            raise ConfigError("it needs to know all samples, and a stream doesn't say; pack the data", needy[0])
     if parts.run.train.cache:
         require_keepable(parts, method)
     return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
@@ -193,9 +195,16 @@ def _fit(
             method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device), ref
         )
 
+    def look(view: ViewGenerator, ref: str) -> Iterator[Rows]:
+        seen = parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device, view)
+        return (method.table(batch, ref) for batch in seen)
+
+    views = LearntViews(parts.plan, look, loader) if parts.plan.learning else None
+    if views is not None and last is not None:
+        views.load(last.tensors("views"))
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
     stream = loader.state if isinstance(loader, StreamLoader) else None
-    feed = Feed(batches, len(loader), embed_train, stream, validation_batches(parts, accelerator))
+    feed = Feed(batches, len(loader), embed_train, stream, validation_batches(parts, accelerator), views)
     split = wanted(parts.run.train)
     if split:
         method = copy.deepcopy(method)  # its weights stay split; encoders that the config holds as objects must not

@@ -145,6 +145,12 @@ class ViewPlan:
             if hasattr(generator, "fit") and key not in but:
                 generator.fit(samples(generator.modality))
 
+    @property
+    def learning(self) -> dict[str, Any]:
+        """The generators that learn from the run (``refresh``), by config key and place in a list."""
+        parts = {key: g.generators if isinstance(g, Compose) else [g] for key, g in self.generators.items()}
+        return {f"{key}/{i}": g for key, of in parts.items() for i, g in enumerate(of) if hasattr(g, "refresh")}
+
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Fitted state by config key: a dict of tensors, arrays and JSON values for each generator that has one."""
         states = {key: g.state_dict() for key, g in self.generators.items() if hasattr(g, "state_dict")}
