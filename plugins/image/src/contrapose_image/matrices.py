@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from contrapose_image.colour import CONTRAST, HUE, SATURATION
@@ -28,8 +30,14 @@ ACROSS = np.outer(FROM_YIQ[:, 1], TO_YIQ[2]) - np.outer(FROM_YIQ[:, 2], TO_YIQ[1
 def jittered_by_matrix(image: Tensor, factors: Sequence[float], order: Iterable[int]) -> Tensor:
     """(3, H, W) float32 in [0, 1], its changes made in the given order; ``factors`` and ``order`` are rows of `colour.jittered`."""
     flat = image.reshape(3, -1)
-    mean = np.append(flat.mean(dim=1).numpy(), 1.0)
-    made = np.eye(3, 4)  # what has been done so far: a matrix and, as its last column, what is added
+    matrix = torch.from_numpy(matrix_of(factors, order, flat.mean(dim=1).numpy()).astype(np.float32))
+    return torch.addmm(matrix[:, 3:], matrix[:, :3], flat).clamp_(0, 1).view(image.shape)
+
+
+def matrix_of(factors: Sequence[float], order: Iterable[int], mean: NDArray[Any]) -> NDArray[np.float64]:
+    """The changes (3, 4) of an image of this ``mean`` (3,) colour: a matrix and, as its last column, what is added."""
+    mean = np.append(mean, 1.0)
+    made = np.eye(3, 4)
     for which in order:
         factor = factors[which]
         if which == HUE:
@@ -41,8 +49,7 @@ def jittered_by_matrix(image: Tensor, factors: Sequence[float], order: Iterable[
             made += (1 - factor) * grey
         elif which == CONTRAST:
             made[:, 3] += (1 - factor) * (grey @ mean)
-    matrix = torch.from_numpy(made.astype(np.float32))
-    return torch.addmm(matrix[:, 3:], matrix[:, :3], flat).clamp_(0, 1).view(image.shape)
+    return made
 
 
 def batch_jittered_by_matrix(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
