@@ -23,3 +23,7 @@ class TestTabularPlugin(PluginContract):
 
 class TestTextPlugin(PluginContract):
     plugin = "text"
+
+
+class TestVideoPlugin(PluginContract):
+    plugin = "video"

@@ -1,0 +1,137 @@
+"""Decoders, by name, behind one function: the frames of these numbers, each of this size, and nothing stays open.
+
+All give the same frames, within what codecs and scalers round. A file is opened for each call and closed after it, in one thread:
+decord's readers grow in memory, lock up after a fork and mix frames up when they are kept or read by several threads (its issues
+1, 208, 294, 314), and a loader has its workers already.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contrapose.errors import DataError, PluginError
+from contrapose_video.footage import Footage, Frames
+
+Numbers = NDArray[np.int64]
+
+
+def decode(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames:
+    """The frames of ``numbers`` (T,), increasing, as uint8 (T, height, width, 3) RGB.
+
+    Raises ``DataError`` for what can't be decoded, ``PluginError`` where the decoder isn't installed.
+    """
+    source = footage.source
+    if isinstance(source, np.ndarray):
+        return _resized(source[numbers], height, width)
+    if isinstance(source, tuple):
+        return np.stack([_picture(source[i], height, width) for i in numbers])
+    try:
+        made = DECODERS[footage.decoder](footage, numbers, height, width)
+    except (DataError, PluginError):
+        raise
+    except Exception as error:  # each library has its own, and ctypes' besides
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{footage.name}: {footage.decoder} can't decode it: {said[:200]}") from None
+    if made.shape != (len(numbers), height, width, 3):
+        raise DataError(f"{footage.name}: {footage.decoder} gave {tuple(made.shape)}, not {len(numbers)} frames")
+    return made
+
+
+def _decord(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames:
+    try:
+        import decord
+    except (ImportError, OSError) as error:
+        raise _missing("decord", error) from error
+    decord.logging.set_level(decord.logging.QUIET)
+    source = footage.source
+    scaled = {} if (height, width) == footage.size else {"width": width, "height": height}
+    reader = decord.VideoReader(_opened(source), ctx=decord.cpu(0), num_threads=1, **scaled)
+    try:
+        if len(reader) != len(footage):  # its own count decides what a number means
+            return _pyav(footage, numbers, height, width)
+        return reader.get_batch(numbers.tolist()).asnumpy()
+    except decord.DECORDError as error:
+        if "from_size == to_size" not in str(error):
+            raise
+        return _pyav(footage, numbers, height, width)  # pictures 8 to 72 pixels wide, some of which it can't copy
+    finally:
+        del reader
+
+
+def _torchcodec(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames:
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except (ImportError, OSError, RuntimeError) as error:
+        raise _missing("torchcodec", error, ", and FFmpeg's shared libraries (apt-get install ffmpeg)") from error
+    source = footage.source
+    decoder = VideoDecoder(
+        source if isinstance(source, bytes) else str(source),
+        dimension_order="NHWC",
+        num_ffmpeg_threads=1,
+        seek_mode="exact",
+    )
+    return _resized(decoder.get_frames_at(numbers.tolist()).data.numpy(), height, width)
+
+
+def _pyav(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames:
+    """By timestamps: from the key frame before the first that is wanted, on until the last."""
+    import av
+
+    wanted = footage.times[numbers]
+    found: list[Frames] = []
+    with av.open(_opened(footage.source)) as file:
+        stream = file.streams.video[0]
+        stream.thread_type = "NONE"
+        start = stream.start_time or 0
+        if numbers[0] > 0 and footage.timed:
+            file.seek(start + int(wanted[0] / float(stream.time_base)), stream=stream, backward=True)
+        for count, frame in enumerate(file.decode(stream)):
+            moment = footage.times[min(count, len(footage) - 1)]
+            if footage.timed and frame.pts is not None:
+                moment = (frame.pts - start) * float(stream.time_base)
+            while len(found) < len(wanted) and moment >= wanted[len(found)] - 1e-3 * footage.interval:
+                found.append(frame.to_ndarray(format="rgb24", width=width, height=height))
+            if len(found) == len(wanted):
+                return np.stack(found)
+    raise DataError(f"{footage.name}: damaged, as it has {len(footage)} frames, but not all can be decoded")
+
+
+DECODERS: dict[str, Callable[[Footage, Numbers, int, int], Frames]] = {
+    "decord": _decord,
+    "torchcodec": _torchcodec,
+    "pyav": _pyav,
+}
+
+
+def _opened(source: Any) -> Any:
+    return io.BytesIO(source) if isinstance(source, bytes) else str(source)
+
+
+def _missing(package: str, error: Exception, more: str = "") -> PluginError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return PluginError(
+        f"decoder: {package} can't be imported ({reason}): pip install {package}{more}, or set decoder: pyav on the modality"
+    )
+
+
+def _picture(path: Path, height: int, width: int) -> Frames:
+    try:
+        with Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP")) as picture:
+            rgb = picture.convert("RGB")
+            return np.asarray(rgb if rgb.size == (width, height) else rgb.resize((width, height), Image.Resampling.BICUBIC))
+    except Exception as error:  # a broken file may raise anything in pillow
+        raise DataError(f"{path.name}: can't be read: {' '.join(str(error).split())}") from None
+
+
+def _resized(frames: Frames, height: int, width: int) -> Frames:
+    if frames.shape[1:3] == (height, width):
+        return frames
+    sized = [Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in frames]
+    return np.stack([np.asarray(frame) for frame in sized])

@@ -1,0 +1,110 @@
+"""From a manifest's cell to footage: what kind of video it is, how large, and when its frames are shown. Nothing is decoded."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contrapose.data.cells import cell_name, cell_path
+from contrapose.errors import DataError
+from contrapose_video.arguments import Decoder
+from contrapose_video.footage import RATE, Footage, of_frames, of_pictures
+
+EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+FORMATS = {"mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "ogg", "asf", "flv", "gif"}
+"""Demuxers that a file may be told to be by its content. Others could open addresses and further files (hls, concat, sdp)."""
+MOST_PIXELS = 100_000_000
+MOST_FRAMES = 10_000_000
+
+
+def footage(cell: Any, root: Path, decoder: Decoder, rate: float) -> Footage:
+    """A path below ``root`` of a file or of a folder of pictures, the bytes of a file, or uint8 frames (T, H, W, 3).
+
+    ``rate`` is that of pictures and frames. Raises ``DataError`` for what is no video.
+    """
+    name = cell_name(cell, "a video")
+    if isinstance(cell, np.ndarray):
+        return of_frames(cell, rate, name)
+    if isinstance(cell, bytes):
+        return of_file(cell, name, decoder)
+    if not isinstance(cell, str):
+        raise DataError(f"a video is a path, the bytes of a file or uint8 frames, not {type(cell).__name__}")
+    path = cell_path(cell, root)
+    try:
+        if path.is_dir():
+            return _folder(path, name, rate)
+        if not path.is_file():
+            raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: no file")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path!r}: {error}") from None
+    return of_file(path, name, decoder)
+
+
+def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
+    """A video file by its container: the times are those of its packets, so that a truncated one has but what is there."""
+    import av
+
+    if not (source if isinstance(source, bytes) else source.stat().st_size):
+        raise DataError(f"{name}: an empty file")
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+            kinds = set(file.format.name.split(","))
+            if not kinds & FORMATS:
+                raise DataError(f"{name}: a file of the kind {file.format.name}, which isn't read as video")
+            if not file.streams.video:
+                raise DataError(f"{name}: it has no pictures, only {_others(file)}")
+            stream = file.streams.video[0]
+            height, width = stream.codec_context.height, stream.codec_context.width
+            times, timed = _times(file, stream)
+    except DataError:
+        raise
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise DataError(f"{name}: not a video that FFmpeg can read: {reason}") from None
+    if not len(times) or not height or not width:
+        raise DataError(f"{name}: it has no frames")
+    if height * width > MOST_PIXELS:
+        raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
+    chosen: Decoder = "pyav" if "gif" in kinds or not timed else decoder  # decord reads no GIF
+    return Footage(source, times, (height, width), name, chosen, timed)
+
+
+def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool]:
+    """Seconds from the first frame of all packets that hold one, in the order in which they are shown; whether the file says so."""
+    found = []
+    try:
+        for packet in file.demux(stream):
+            if packet.size and not packet.is_discard:
+                found.append(packet.pts)
+                if len(found) > MOST_FRAMES:
+                    raise DataError(f"more than {MOST_FRAMES:,} frames")
+    except (OSError, ValueError):  # the rest of the file is damaged; av's errors are of these kinds too
+        pass
+    ticks = np.unique(np.array([pts for pts in found if pts is not None], dtype=np.float64))
+    if len(ticks) < len(found):  # frames that don't say when, or two at one moment: take them as evenly spaced
+        return np.arange(len(found)) / float(stream.average_rate or RATE), False
+    return (ticks - ticks[:1]) * float(stream.time_base), True
+
+
+def _others(file: Any) -> str:
+    return ", ".join(sorted({stream.type for stream in file.streams})) or "nothing"
+
+
+def _folder(path: Path, name: str, rate: float) -> Footage:
+    pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.is_symlink())
+    if not pictures:
+        raise DataError(f"{name}: a folder without pictures ({', '.join(PICTURES)})")
+    try:
+        with Image.open(pictures[0], formats=("JPEG", "PNG", "WEBP", "BMP")) as first:
+            width, height = first.size
+    except Exception as error:  # a broken file may raise anything in pillow
+        raise DataError(f"{name}: {pictures[0].name} can't be read: {' '.join(str(error).split())}") from None
+    if height * width > MOST_PIXELS:
+        raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
+    return of_pictures(pictures, (height, width), rate, name)

@@ -1,0 +1,108 @@
+"""The video plugin under the contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tests.plugins.video.films import film
+
+from contrapose.testing import EncoderContract, HeadContract, LossContract, MethodContract, ModalityContract, ViewContract
+from contrapose.types import Sample
+
+
+def grainy(frames: int, height: int, width: int, seed: int) -> Any:
+    """Frames with an edge and grain, which move."""
+    rng = np.random.default_rng(seed)
+    made = np.zeros((frames, height, width, 3), np.uint8)
+    made += rng.integers(100, size=(1, height, width, 3), dtype=np.uint8)
+    for i in range(frames):
+        made[i, height // 4 : height // 2, i % (width // 2) : i % (width // 2) + width // 3] = (200, 30 + 5 * seed, 90)
+    return made
+
+
+CELLS = [
+    {"clip": film(grainy(20, 32, 48, 1), fps=10)},
+    {"clip": film(grainy(13, 48, 32, 2), fps=5, codec="libx264")},
+    {"clip": film(grainy(9, 32, 32, 3), fps=25, kind="matroska")},
+]
+SAMPLED: dict[str, dict[str, Any]] = {
+    f"video/{name}": {"frames": 4, "stride": 1, "side": 32}
+    for name in ("clip", "cvrl", "rho", "neighbours", "pace")
+}
+RESIZED = {"then": {"use": "video/frames", "view": "image/resize"}, "size": 24}
+
+
+class TestVideo(ModalityContract):
+    spec = "video"
+    cells = CELLS
+    broken = [{"clip": CELLS[0]["clip"][:200]}, {"clip": b""}, {"clip": "nowhere.mp4"}, {"clip": 3}]
+    view = {"use": "video/eval", "frames": 4, "size": 32}
+
+
+class TestSamplers(ViewContract):
+    specs = {name: said | (RESIZED if name != "video/clip" else {}) for name, said in SAMPLED.items()}
+    specs["video/clip"] = {"frames": 4, "stride": 1}
+    cells = CELLS
+
+
+class TestEvaluation(ViewContract):
+    spec = "video/eval"
+    arguments = {"frames": 4, "size": 32, "average": 3}
+    cells = CELLS
+    random = False
+
+
+class TestFrames(ViewContract):
+    specs: dict[str, dict[str, Any]] = {
+        "video/frames": {"view": "image/random-resized-crop", "size": 16},
+        "video/crop": {"size": 16},
+    }
+    modality = "video"
+    cells = [{"clip": grainy(5, 32, 40, seed)} for seed in range(3)]
+
+    def loaded(self, rows: Any) -> list[Sample]:
+        """Frames that are chosen already, as a sampler gives them."""
+        return [Sample(i, {"video": row["clip"]}) for i, row in enumerate(rows)]
+
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    "video/small": {"width": 4},
+    "video/blocks": {"blocks": 2, "encoder": {"use": "video/small", "width": 4}},
+    "video/torchvision": {"name": "r3d_18"},
+}
+
+
+class TestEncoders(EncoderContract):
+    specs = ENCODERS
+    cells = CELLS
+    view = {"use": "video/eval", "frames": 4, "size": 32}
+
+
+class TestPredict(HeadContract):
+    spec = "video/predict"
+    arguments = {"blocks": 4, "steps": 2}
+    places = 8
+
+
+class TestFuture(HeadContract):
+    spec = "video/future"
+    arguments = {"blocks": 4, "steps": 2}
+    places = 8
+
+
+class TestClassify(LossContract):
+    spec = "video/classify"
+    arguments = {"column": "label", "classes": 3}
+
+
+class TestMethods(MethodContract):
+    specs: dict[str, dict[str, Any]] = {"video/cvrl": {}, "video/rho-moco": {"clips": 2}, "video/rho-byol": {}}
+
+
+class TestPace(MethodContract):
+    spec = "video/pace"
+
+
+class TestDpc(MethodContract):
+    spec = "video/dpc"
