@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from tests.plugins.video.films import film
 
-from contrapose.testing import EncoderContract, HeadContract, LossContract, MethodContract, ModalityContract, ViewContract
+from contrapose.testing import (
+    EncoderContract,
+    HeadContract,
+    LossContract,
+    MethodContract,
+    ModalityContract,
+    ViewContract,
+)
 from contrapose.types import Sample
 
 
@@ -26,11 +33,6 @@ CELLS = [
     {"clip": film(grainy(13, 48, 32, 2), fps=5, codec="libx264")},
     {"clip": film(grainy(9, 32, 32, 3), fps=25, kind="matroska")},
 ]
-SAMPLED: dict[str, dict[str, Any]] = {
-    f"video/{name}": {"frames": 4, "stride": 1, "side": 32}
-    for name in ("clip", "cvrl", "rho", "neighbours", "pace")
-}
-RESIZED = {"then": {"use": "video/frames", "view": "image/resize"}, "size": 24}
 
 
 class TestVideo(ModalityContract):
@@ -40,9 +42,17 @@ class TestVideo(ModalityContract):
     view = {"use": "video/eval", "frames": 4, "size": 32}
 
 
+class TestClip(ViewContract):
+    spec = "video/clip"
+    arguments = {"frames": 4, "stride": 1}
+    cells = [{"clip": film(grainy(frames, 32, 32, frames))} for frames in (20, 13, 9)]
+
+
 class TestSamplers(ViewContract):
-    specs = {name: said | (RESIZED if name != "video/clip" else {}) for name, said in SAMPLED.items()}
-    specs["video/clip"] = {"frames": 4, "stride": 1}
+    specs: dict[str, dict[str, Any]] = {
+        f"video/{name}": {"frames": 2, "stride": 1, "side": 32, "size": 16, "then": "video/crop"}
+        for name in ("cvrl", "rho", "neighbours", "pace")
+    }
     cells = CELLS
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -35,8 +36,12 @@ def film(
 ) -> bytes:
     """The bytes of a video file; ``times`` are the seconds at which frames are shown, by default even."""
     clip = shades(frames, *size) if isinstance(frames, int) else frames
-    file = io.BytesIO()
-    with av.open(file, "w", format=kind) as made:
+    folder = tempfile.TemporaryDirectory()
+    file = Path(folder.name) / "film"  # faststart reads it again
+    with (
+        folder,
+        av.open(str(file), "w", format=kind, options={"movflags": "faststart"} if kind == "mp4" else {}) as made,
+    ):
         if pictures:
             stream = made.add_stream(codec, rate=fps, options=options or {})
             stream.height, stream.width = clip.shape[1:3]
@@ -62,7 +67,8 @@ def film(
                     made.mux(packet)
             for packet in stream.encode():
                 made.mux(packet)
-    return file.getvalue()
+        made.close()
+        return file.read_bytes()
 
 
 def numbers(frames: NDArray[np.uint8]) -> list[int]:

@@ -85,7 +85,9 @@ class Torchvision(nn.Module):
         wanted = (self.frames, self.size, self.size)
         if tuple(x.shape[2:]) != wanted:
             t, h, w = x.shape[2:]
-            raise ConfigError(f"it reads {wanted[0]} frames of {wanted[1]} x {wanted[2]}, not {t} of {w} x {h}: frames, size")
+            raise ConfigError(
+                f"it reads {wanted[0]} frames of {wanted[1]} x {wanted[2]}, not {t} of {w} x {h}: frames, size"
+            )
         tokens = self.net.pos_encoding(self.net.conv_proj(x).flatten(2).mT)
         thw = (self.net.pos_encoding.temporal_size, *self.net.pos_encoding.spatial_size)
         for block in self.net.blocks:

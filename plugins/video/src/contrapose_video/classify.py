@@ -37,8 +37,14 @@ class Classify(HeadLoss):
             return out.mean(logits.sum(-1), logits.new_zeros(0))
         if self.column not in rows.meta:
             shown = [c for c in rows.meta if c not in IDENTITY and not c.startswith("has:")]
-            raise ConfigError(f"these rows have no column {self.column!r}{did_you_mean(self.column, shown)}", ("column",))
-        told = rows.meta[self.column].nan_to_num(-1).long() if rows.meta[self.column].is_floating_point() else rows.meta[self.column]
+            raise ConfigError(
+                f"these rows have no column {self.column!r}{did_you_mean(self.column, shown)}", ("column",)
+            )
+        told = (
+            rows.meta[self.column].nan_to_num(-1).long()
+            if rows.meta[self.column].is_floating_point()
+            else rows.meta[self.column]
+        )
         if int(told.max()) >= self.classes:
             raise ConfigError(f"{self.column} reaches {int(told.max())}, beyond {self.classes} classes", ("classes",))
         known = (told >= 0).to(logits.dtype)

@@ -64,18 +64,18 @@ class Clips:
         """Seconds between two frames of a clip."""
         return 1 / self.fps if self.fps else self.stride * footage.interval
 
-    def room(self, footage: Footage, pace: float = 1.0, frames: int | None = None) -> float:
+    def room(self, footage: Footage, speed: float = 1.0) -> float:
         """How much later than the first frame a clip may begin. Raises ``DataError`` for a short video that is to be skipped."""
-        needs = ((frames or self.frames) - 1) * self.step(footage) * pace
+        needs = (self.frames - 1) * self.step(footage) * speed
         left = footage.duration - needs
         if left <= 0 and self.short == "skip":
             raise DataError(f"{footage.name}: too short, {footage.duration:.2f} s for a clip of {needs:.2f} s")
         return max(left, 0.0)
 
-    def numbers(self, footage: Footage, starts: Starts, pace: NDArray[np.float64] | float = 1.0) -> NDArray[np.int64]:
-        """The frames (clips, T) of clips that begin at ``starts`` (clips,), whose steps are ``pace`` times as long."""
+    def numbers(self, footage: Footage, starts: Starts, speed: NDArray[np.float64] | float = 1.0) -> NDArray[np.int64]:
+        """The frames (clips, T) of clips that begin at ``starts`` (clips,), whose steps are ``speed`` times as long."""
         steps = np.arange(self.frames) * self.step(footage)
-        moments = starts[:, None] + np.multiply.outer(np.broadcast_to(pace, starts.shape), steps)
+        moments = starts[:, None] + np.multiply.outer(np.broadcast_to(speed, starts.shape), steps)
         if self.short == "loop":
             moments = moments % footage.duration
         return footage.at(moments)
@@ -86,14 +86,14 @@ class Clips:
         footage: Footage,
         starts: Starts,
         rng: np.random.Generator,
-        pace: NDArray[np.float64] | float = 1.0,
+        speed: NDArray[np.float64] | float = 1.0,
         **columns: Sequence[float | int],
     ) -> list[View]:
         """The clips that begin at ``starts``, each after what is to be done ``then``."""
-        numbers = self.numbers(footage, starts, pace)
+        numbers = self.numbers(footage, starts, speed)
         clips = footage.frames(numbers.reshape(-1), self.side)
         clips = clips.reshape(*numbers.shape, *clips.shape[1:])
-        length = np.broadcast_to(pace, starts.shape) * self.frames * self.step(footage)
+        length = np.broadcast_to(speed, starts.shape) * self.frames * self.step(footage)
         views = []
         for i, name in enumerate(self.view_names or ("",)):
             if i == len(starts):
@@ -283,7 +283,9 @@ def _each(then: Then, names: Sequence[str], size: int | None) -> dict[str, ViewG
 def _one(node: Node, path: Way, size: int | None) -> ViewGenerator:
     told = {} if size is None else {"size": size}
     if isinstance(node, list | tuple):
-        generator: ViewGenerator = Compose([build("view", n, (*path, i), modality="video", **told) for i, n in enumerate(node)])
+        generator: ViewGenerator = Compose(
+            [build("view", n, (*path, i), modality="video", **told) for i, n in enumerate(node)]
+        )
     else:
         generator = build("view", node, path, modality="video", **told)
     if generator.modality != "video":

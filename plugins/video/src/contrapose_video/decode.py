@@ -18,6 +18,7 @@ from PIL import Image
 
 from contrapose.errors import DataError, PluginError
 from contrapose_video.footage import Footage, Frames
+from contrapose_video.probe import SAFE
 
 Numbers = NDArray[np.int64]
 
@@ -54,29 +55,33 @@ def _decord(footage: Footage, numbers: Numbers, height: int, width: int) -> Fram
     scaled = {} if (height, width) == footage.size else {"width": width, "height": height}
     reader = decord.VideoReader(_opened(source), ctx=decord.cpu(0), num_threads=1, **scaled)
     try:
-        if len(reader) != len(footage):  # its own count decides what a number means
-            return _pyav(footage, numbers, height, width)
-        return reader.get_batch(numbers.tolist()).asnumpy()
-    except decord.DECORDError as error:
-        if "from_size == to_size" not in str(error):
-            raise
-        return _pyav(footage, numbers, height, width)  # pictures 8 to 72 pixels wide, some of which it can't copy
+        if len(reader) == len(footage):  # its own count decides what a number means
+            return reader.get_batch(numbers.tolist()).asnumpy()
+    except decord.DECORDError:
+        pass  # truncated files, and some pictures of 8 to 72 pixels, which it can't copy
     finally:
         del reader
+    return _pyav(footage, numbers, height, width)
 
 
 def _torchcodec(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames:
+    more = ", and FFmpeg's shared libraries (apt-get install ffmpeg)"
     try:
         from torchcodec.decoders import VideoDecoder
-    except (ImportError, OSError, RuntimeError) as error:
-        raise _missing("torchcodec", error, ", and FFmpeg's shared libraries (apt-get install ffmpeg)") from error
+    except (ImportError, OSError) as error:
+        raise _missing("torchcodec", error, more) from error
     source = footage.source
-    decoder = VideoDecoder(
-        source if isinstance(source, bytes) else str(source),
-        dimension_order="NHWC",
-        num_ffmpeg_threads=1,
-        seek_mode="exact",
-    )
+    try:
+        decoder = VideoDecoder(
+            source if isinstance(source, bytes) else str(source),
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            seek_mode="exact",
+        )
+    except RuntimeError as error:
+        if "libtorchcodec" not in str(error):
+            raise
+        raise _missing("torchcodec", error, more) from error
     return _resized(decoder.get_frames_at(numbers.tolist()).data.numpy(), height, width)
 
 
@@ -86,7 +91,7 @@ def _pyav(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames
 
     wanted = footage.times[numbers]
     found: list[Frames] = []
-    with av.open(_opened(footage.source)) as file:
+    with av.open(_opened(footage.source), options=SAFE) as file:
         stream = file.streams.video[0]
         stream.thread_type = "NONE"
         start = stream.start_time or 0
@@ -125,7 +130,9 @@ def _picture(path: Path, height: int, width: int) -> Frames:
     try:
         with Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP")) as picture:
             rgb = picture.convert("RGB")
-            return np.asarray(rgb if rgb.size == (width, height) else rgb.resize((width, height), Image.Resampling.BICUBIC))
+            return np.asarray(
+                rgb if rgb.size == (width, height) else rgb.resize((width, height), Image.Resampling.BICUBIC)
+            )
     except Exception as error:  # a broken file may raise anything in pillow
         raise DataError(f"{path.name}: can't be read: {' '.join(str(error).split())}") from None
 

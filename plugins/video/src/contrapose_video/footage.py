@@ -87,7 +87,9 @@ def footage_of(data: Any) -> Footage:
     if isinstance(data, Footage):
         return data
     if isinstance(data, Tensor):
-        raise DataError("these frames are a float tensor already: whatever chooses frames comes first in a list of views")
+        raise DataError(
+            "these frames are a float tensor already: whatever chooses frames comes first in a list of views"
+        )
     return of_frames(data)
 
 

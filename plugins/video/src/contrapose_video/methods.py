@@ -98,7 +98,9 @@ def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: int = 4096,
     return {"slots": {"clip": clips}, "branches": {"online": online, "target": target}, "terms": {"predict": term}}
 
 
-def pace(paces: Clips = 4, contrast: float = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: int = 128) -> Data:
+def pace(
+    paces: Clips = 4, contrast: float = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: int = 128
+) -> Data:
     """Tell at which pace a clip was taken, and which clips are of one video, for the views ``video/pace`` (Wang et al., ECCV 2020).
 
     Section 3.3's loss with the same context: the cross-entropy of the paces, and ``contrast`` times the contrastive loss of the two

@@ -19,7 +19,9 @@ SHOWN = 8
 def to_clip(data: Any) -> Tensor:
     """uint8 (T, H, W, 3), array or tensor, or a tensor (3, T, H, W) to float32 (3, T, H, W). Raises ``DataError``."""
     if isinstance(data, Footage):
-        raise DataError("a video isn't decoded until a view chooses frames: begin with video/clip, or another of that kind")
+        raise DataError(
+            "a video isn't decoded until a view chooses frames: begin with video/clip, or another of that kind"
+        )
     tensor = data if isinstance(data, Tensor) else torch.from_numpy(np.ascontiguousarray(data))
     if tensor.ndim == 4 and tensor.dtype == torch.uint8 and tensor.shape[-1] == 3:
         return tensor.permute(3, 0, 1, 2).float().div_(255)

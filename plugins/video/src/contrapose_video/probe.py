@@ -17,8 +17,11 @@ from contrapose_video.footage import RATE, Footage, of_frames, of_pictures
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-FORMATS = {"mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "ogg", "asf", "flv", "gif"}
-"""Demuxers that a file may be told to be by its content. Others could open addresses and further files (hls, concat, sdp)."""
+EXACT = ("mov", "mp4", "matroska", "webm", "avi")
+"""Containers in which decord counts frames as others do; of MPEG streams it gives wrong ones, and GIFs it doesn't read."""
+FORMATS = (*EXACT, "mpeg", "mpegvideo", "mpegts", "ogg", "asf", "flv", "gif")
+SAFE = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file,pipe"}
+"""What a file may be told to be by its content: some kinds would open addresses and further files (hls, concat, sdp)."""
 MOST_PIXELS = 100_000_000
 MOST_FRAMES = 10_000_000
 
@@ -53,10 +56,8 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
     if not (source if isinstance(source, bytes) else source.stat().st_size):
         raise DataError(f"{name}: an empty file")
     try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options=SAFE) as file:
             kinds = set(file.format.name.split(","))
-            if not kinds & FORMATS:
-                raise DataError(f"{name}: a file of the kind {file.format.name}, which isn't read as video")
             if not file.streams.video:
                 raise DataError(f"{name}: it has no pictures, only {_others(file)}")
             stream = file.streams.video[0]
@@ -71,7 +72,8 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
         raise DataError(f"{name}: it has no frames")
     if height * width > MOST_PIXELS:
         raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
-    chosen: Decoder = "pyav" if "gif" in kinds or not timed else decoder  # decord reads no GIF
+    inexact = decoder == "decord" and (not timed or not kinds & set(EXACT))
+    chosen: Decoder = "pyav" if inexact else decoder
     return Footage(source, times, (height, width), name, chosen, timed)
 
 

@@ -1,0 +1,152 @@
+"""Which frames decoders give of which files, and what is said of those that give none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.plugins.video.films import film, numbers, shades
+
+from contrapose.errors import DataError, PluginError
+from contrapose_video.arguments import Decoder
+from contrapose_video.footage import Footage
+from contrapose_video.modality import Video
+from contrapose_video.pixels import evenly
+
+ASKED = np.array([29, 3, 3, 17, 0])
+UNEVEN = np.cumsum([0, *[0.05, 0.2, 0.1] * 9, 0.05, 0.05])
+
+
+def load(cell: Any, root: Path = Path(), decoder: Decoder = "decord", fps: float = 25.0) -> Footage:
+    return Video(decoder, fps).load({"clip": cell}, root)
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord", "torchcodec"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"codec": "libx264", "options": {"bf": "3"}},
+        {"codec": "libx264", "kind": "matroska"},
+        {"codec": "libvpx", "kind": "webm"},
+        {"kind": "avi"},
+        {"codec": "mpeg2video", "kind": "mpeg", "fps": 25},
+        {"times": UNEVEN},
+    ],
+    ids=["mpeg4", "b-frames", "mkv", "webm", "avi", "mpeg", "uneven"],
+)
+def test_each_decoder_gives_the_frames_that_are_asked_for(kind: dict[str, Any], decoder: Decoder) -> None:
+    """Also where decord itself gives others: of an MPEG program stream it took frame 5 for frame 29."""
+    footage = load(film(**kind), decoder=decoder)
+    try:
+        made = footage.frames(ASKED)
+    except PluginError as error:
+        assert decoder == "torchcodec"
+        assert len(str(error).splitlines()) == 1
+        pytest.skip(str(error))
+    assert numbers(made) == ASKED.tolist()
+    assert (made.dtype, made.shape) == (np.uint8, (5, 32, 32, 3))
+    wanted = kind.get("times", np.arange(30) / kind.get("fps", 10))
+    np.testing.assert_allclose(footage.times, wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [8, 16, 24, 31, 48, 64])
+def test_frames_are_scaled_while_decoding_to_any_size(side: int) -> None:
+    """Decord can't copy pictures of 8, 12, 16, 24, 48 and 72 pixels."""
+    footage = load(film(3, size=(80, 96)))
+    for decoder in ("decord", "pyav"):
+        made = Footage(footage.source, footage.times, footage.size, decoder=decoder).frames(np.arange(3), short=side)
+        assert made.shape == (3, side, round(96 * side / 80), 3)
+        assert numbers(made) == [0, 1, 2]
+        assert abs(float(made[0, side // 2, 0].mean()) - 255) < 12  # the dark band stays at the left
+
+
+def test_two_decoders_agree_within_rounding() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    data = film(coarse.repeat(12, axis=1).repeat(12, axis=2), codec="libx264")
+    a, b = (load(data, decoder=decoder).frames(np.arange(6)).astype(float) for decoder in ("decord", "pyav"))
+    assert np.abs(a - b).mean() < 2
+
+
+def test_folders_gifs_and_arrays_are_videos_too(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for i, frame in enumerate(shades(12)):
+        Image.fromarray(frame).save(tmp_path / f"frames/{i:03d}.png")
+    folder = load("frames", tmp_path, fps=5.0)
+    assert (len(folder), folder.fps, folder.duration) == (12, 5.0, pytest.approx(2.4))
+    assert numbers(folder.frames(np.array([11, 2]), short=16)) == [11, 2]
+    array = load(shades(12), fps=5.0)
+    assert numbers(array.frames(np.array([11, 2]))) == [11, 2]
+    gif = load(film(np.repeat(shades(3)[[0, 1, 2]] * 12, 1, axis=0), codec="gif", kind="gif"))
+    assert len(gif) == 3
+    assert gif.frames(np.arange(3)).shape == (3, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (b"", "an empty file"),
+        (b"no video", "not a video that FFmpeg can read"),
+        (b"ffconcat version 1.0\nfile other.mp4\n", "not a video that FFmpeg can read"),
+        (b"#EXTM3U\n#EXTINF:1,\nhttp://localhost:9/x.ts\n", "not a video that FFmpeg can read"),
+        (film(pictures=False), "no pictures, only audio"),
+        (film()[:60], "not a video that FFmpeg can read"),
+        ("nowhere.mp4", "no such file"),
+        ("../outside.mp4", "must stay under the data's folder"),
+        (shades(4)[..., 0], "frames are uint8"),
+        (shades(4).astype(float), "frames are uint8"),
+    ],
+    ids=["empty", "text", "concat", "playlist", "audio", "cut", "missing", "outside", "grey", "float"],
+)
+def test_what_is_no_video_is_refused_in_one_line(cell: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=said) as found:
+        load(cell, tmp_path)
+    assert len(str(found.value).splitlines()) == 1
+
+
+def test_a_truncated_file_has_the_frames_that_are_there(tmp_path: Path) -> None:
+    """No decoder is asked for the others, on which decord waits for ever (its issue 373)."""
+    grain = np.random.default_rng(0).integers(0, 255, (30, 64, 64, 3), dtype=np.uint8)
+    data = film(grain, codec="libx264")
+    for decoder in ("decord", "pyav"):
+        cut = load(data[: len(data) // 2], decoder=decoder)
+        assert 5 < len(cut) < 25
+        assert cut.frames(np.array([0, 3])).shape == (2, 64, 64, 3)
+    hurt = bytearray(data)
+    hurt[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    for decoder in ("decord", "pyav"):
+        with pytest.raises(DataError, match="can't decode it|damaged") as found:
+            load(bytes(hurt), decoder=decoder).frames(np.arange(30))
+        assert len(str(found.value).splitlines()) == 1
+
+
+def test_one_frame_and_sound_beside_pictures() -> None:
+    one = load(film(1))
+    assert (len(one), one.duration) == (1, pytest.approx(1 / 25))
+    assert numbers(one.frames(np.array([0, 0]))) == [0, 0]
+    assert len(load(film(4, sound=True))) == 4
+
+
+def test_loading_decodes_nothing(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import contrapose_video.decode as module
+
+    asked: list[int] = []
+    inner = module.DECODERS["decord"]
+    monkeypatch.setitem(module.DECODERS, "decord", lambda f, n, h, w: asked.extend(n.tolist()) or inner(f, n, h, w))
+    footage = load(counted.name, counted.parent)
+    assert not asked
+    footage.frames(np.array([7, 5, 7]))
+    assert asked == [5, 7]
+
+
+def test_previews_are_a_filmstrip_and_an_animation(counted: Path) -> None:
+    modality = Video()
+    for data in (load(counted.name, counted.parent), shades(9)):
+        bundle = modality.preview(data)
+        assert bundle["image/png"].startswith(b"\x89PNG")
+        assert bundle["image/gif"].startswith(b"GIF89a")
+    assert evenly(30).tolist() == [0, 4, 8, 12, 17, 21, 25, 29]
