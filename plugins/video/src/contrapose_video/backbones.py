@@ -22,8 +22,8 @@ SIZE, FRAMES = 224, 16
 class Torchvision(nn.Module):
     """A network of ``torchvision.models.video`` without its classifier; ``pooled`` is the mean of ``dense``, its last feature map.
 
-    r3d_18, mc3_18, r2plus1d_18 and s3d read clips of any length and size (s3d 14 frames at least), and so do swin3d_t, _s and _b. mvit_v1_b and mvit_v2_s
-    read one of each alone, ``frames`` and ``size``; of these ``pooled`` is the class token. Each normalises by the mean and deviation of its weights.
+    r3d_18, mc3_18, r2plus1d_18, s3d (14 frames at least) and swin3d_t, _s and _b read clips of any length and size; mvit_v1_b and
+    mvit_v2_s read ``frames`` of ``size`` alone, and ``pooled`` is their class token. Each normalises as its weights want it.
 
     Args:
         name: torchvision's, such as "r2plus1d_18".

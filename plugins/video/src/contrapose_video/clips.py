@@ -1,8 +1,8 @@
 """View generators that choose frames: from footage to clips, uint8 (T, H, W, 3), with the columns ``time`` and ``duration``.
 
-``time`` is the middle of a clip in seconds from the video's first frame, so that ``near(time, 1.5)`` in a predicate means what it says
-at any frame rate. A clip of ``frames`` frames takes every ``stride``-th, or, where ``fps`` is given, so many a second by the
-frames' own timestamps, as a video of changing rate needs it. All clips of a video are decoded by one call.
+``time`` is the middle of a clip in seconds from the video's first frame, so that ``near(time, 1.5)`` in a predicate means what it
+says at any frame rate. A clip takes every ``stride``-th frame, or, where ``fps`` is given, so many a second by the frames' own
+timestamps, as a video of changing rate needs it. All clips of a video are decoded by one call.
 """
 
 from __future__ import annotations

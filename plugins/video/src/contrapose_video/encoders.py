@@ -39,8 +39,8 @@ class Normalise(nn.Module):
 class Small(nn.Module):
     """Four (2+1)D convolutions: 3 x 3 of stride 2 in space, then 3 in time, each with BatchNorm and ReLU. For a CPU.
 
-    Meant for 8 to 16 frames of 32 to 96 pixels; the last two stages halve the time too. ``pooled`` and ``dense`` are 8 ``width`` wide.
-    After Tran et al., A closer look at spatiotemporal convolutions, CVPR 2018.
+    Meant for 8 to 16 frames of 32 to 96 pixels; the last two stages halve the time too. ``pooled`` and ``dense`` are 8 ``width``
+    wide. After Tran et al., A closer look at spatiotemporal convolutions, CVPR 2018.
 
     Args:
         width: channels of the first convolution; they double with each.
@@ -68,8 +68,8 @@ class Small(nn.Module):
 class Blocks(nn.Module):
     """Another encoder on ``blocks`` consecutive parts of a clip, each on its own, so that none sees into the next (DPC, CPC).
 
-    ``dense`` has the places of the first block, then those of the second, each the mean over the block's time; ``steps`` one row a block,
-    ``pooled`` the mean of all.
+    ``dense`` has the places of the first block, then those of the second, each the mean over the block's time; ``steps`` one row
+    a block, ``pooled`` the mean of all.
 
     Args:
         encoder: of clips, whose feature map is what becomes of a block.

@@ -27,8 +27,9 @@ class Footage:
     """A video that isn't decoded yet.
 
     ``source`` is a file (a path, or its bytes), pictures in their order (paths), or the frames themselves (uint8 (T, H, W, 3)).
-    ``times`` (T,) float64 are the seconds from the first frame at which each is shown, increasing; ``size`` is height and width in
-    pixels, ``name`` what messages call it, ``decoder`` what reads a file. Where it isn't ``timed``, the file itself doesn't say when, and frames are counted.
+    ``times`` (T,) float64 are the seconds from the first frame at which each is shown, increasing; ``size`` is height and width
+    in pixels, ``name`` what messages call it, ``decoder`` what reads a file. Where it isn't ``timed``, the file itself doesn't
+    say when, and frames are counted.
     """
 
     source: bytes | Path | tuple[Path, ...] | Frames

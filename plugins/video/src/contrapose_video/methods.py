@@ -133,9 +133,9 @@ def pace(
 def dpc(blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3) -> Data:
     """Dense predictive coding (Han et al., 2019): what was seen of a clip predicts each place of the blocks that come.
 
-    A prediction's one positive is that very place at that time, among all places and times to come of the batch's clips. For the encoder
-    ``{use: video/blocks, blocks: 8}`` and one view, whose frames are ``blocks`` times those of a block. (The authors' targets are the
-    features before their last ReLU, these are after it.)
+    A prediction's one positive is that very place at that time, among all places and times to come of the batch's clips. For
+    the encoder ``{use: video/blocks, blocks: 8}`` and one view, whose frames are ``blocks`` times those of a block. (The authors'
+    targets are the features before their last ReLU, these are after it.)
 
     Args:
         blocks: of a clip, as the encoder has them.

@@ -18,7 +18,7 @@ from contrapose_video.probe import EXTENSIONS, footage
 
 
 class Video:
-    """Videos: `Footage` as loaded, nothing decoded; uint8 arrays (T, H, W, 3) as samplers give them; float32 (3, T, H, W) in [0, 1].
+    """Videos: `Footage` as loaded, uint8 (T, H, W, 3) as decoded for a view, float32 (3, T, H, W) in [0, 1] in a batch.
 
     Args:
         decoder: what reads files: decord, torchcodec (which needs FFmpeg's shared libraries) or pyav. All give the same frames.

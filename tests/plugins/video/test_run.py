@@ -1,0 +1,49 @@
+"""The README's config trains and evaluates, beside broken files, and alike with and without workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from tests.plugins.video.films import film
+
+import contrapose as cp
+
+README = Path(__file__).parents[3] / "plugins/video/README.md"
+TRAIN = {"epochs": 1, "batch_size": 11, "threads": 1, "device": "cpu", "loggers": []}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eight films, and three files that are none."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["file,label"]
+    for i in range(8):
+        (tmp_path / f"{i}.mp4").write_bytes(film(20 + i))
+        lines.append(f"{i}.mp4,{i % 2}")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "cut.mp4").write_bytes(film()[:60])
+    (tmp_path / "sound.mp4").write_bytes(film(pictures=False))
+    (tmp_path / "videos.csv").write_text("\n".join([*lines, "empty.mp4,0", "cut.mp4,1", "sound.mp4,0"]))
+    return tmp_path
+
+
+def config() -> dict[str, Any]:
+    said: dict[str, Any] = YAML(typ="safe", pure=True).load(README.read_text().split("```yaml\n")[1].split("```")[0])
+    return said | {"split": "none", "evaluate": {"views": {"video": {"use": "video/eval", "frames": 8, "size": 32}}}}
+
+
+def test_the_readmes_config_trains_and_lists_what_it_left_out(folder: Path) -> None:
+    runs = []
+    for workers in (0, 2):
+        out = f"run{workers}"
+        runs.append(cp.train(config() | {"train": {**TRAIN, "workers": workers}}, out=out, quiet=True))
+        left = (folder / out / "skipped.csv").read_text()
+        assert "an empty file" in left
+        assert "only audio" in left
+    one, two = (run.embed("train")["video"] for run in runs)
+    assert one.z.shape == (8, 128)
+    np.testing.assert_array_equal(one.z, two.z)
