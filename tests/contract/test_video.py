@@ -79,7 +79,7 @@ class TestFrames(ViewContract):
 ENCODERS: dict[str, dict[str, Any]] = {
     "video/small": {"width": 4},
     "video/blocks": {"blocks": 2, "encoder": {"use": "video/small", "width": 4}},
-    "video/torchvision": {"name": "r3d_18"},
+    "video/torchvision": {"name": "s3d"},
 }
 
 
@@ -112,7 +112,9 @@ class TestMethods(MethodContract):
 
 class TestPace(MethodContract):
     spec = "video/pace"
+    arguments = {"terms": {"pace": {"loss": {"column": "label", "classes": 16}}}}  # the kit's rows have no pace
 
 
 class TestDpc(MethodContract):
     spec = "video/dpc"
+    arguments = {"blocks": 3, "steps": 1}

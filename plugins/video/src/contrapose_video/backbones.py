@@ -22,7 +22,7 @@ SIZE, FRAMES = 224, 16
 class Torchvision(nn.Module):
     """A network of ``torchvision.models.video`` without its classifier; ``pooled`` is the mean of ``dense``, its last feature map.
 
-    r3d_18, mc3_18, r2plus1d_18, s3d (14 frames at least) and swin3d_t, _s and _b read clips of any length and size; mvit_v1_b and
+    r3d_18, mc3_18, r2plus1d_18, s3d and swin3d_t, _s and _b read clips of any length and size; mvit_v1_b and
     mvit_v2_s read ``frames`` of ``size`` alone, and ``pooled`` is their class token. Each normalises as its weights want it.
 
     Args:

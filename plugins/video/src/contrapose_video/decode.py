@@ -53,14 +53,12 @@ def _decord(footage: Footage, numbers: Numbers, height: int, width: int) -> Fram
     decord.logging.set_level(decord.logging.QUIET)
     source = footage.source
     scaled = {} if (height, width) == footage.size else {"width": width, "height": height}
-    reader = decord.VideoReader(_opened(source), ctx=decord.cpu(0), num_threads=1, **scaled)
     try:
+        reader = decord.VideoReader(_opened(source), ctx=decord.cpu(0), num_threads=1, **scaled)
         if len(reader) == len(footage):  # its own count decides what a number means
             return reader.get_batch(numbers.tolist()).asnumpy()
-    except decord.DECORDError:
+    except (decord.DECORDError, RuntimeError):
         pass  # truncated files, and some pictures of 8 to 72 pixels, which it can't copy
-    finally:
-        del reader
     return _pyav(footage, numbers, height, width)
 
 

@@ -85,28 +85,33 @@ def crop(
         ratio: width over height, uniform in its logarithm; CVRL's.
         flip: probability; 0 where left and right mean something, as turns do.
     """
-    whole = to_clip(clip) if isinstance(clip, Tensor) else clip
-    height, width = (whole.shape[-2:]) if isinstance(whole, Tensor) else whole.shape[1:3]
-    top, left, rows, columns = _box(height, width, rng, scale, ratio)
-    mirrored = rng.random() < flip
-    if isinstance(whole, Tensor):
-        part = whole[..., top : top + rows, left : left + columns]
-    else:
-        part = to_clip(whole[:, top : top + rows, left : left + columns])
-    made = F.interpolate(part.transpose(0, 1), (size, size), mode="bilinear", antialias=True).transpose(0, 1)
-    return (made.flip(-1) if mirrored else made).contiguous()
+    whole = _planes(clip)
+    top, left, rows, columns = _box(whole.shape[-2], whole.shape[-1], rng, scale, ratio)
+    made = _resized(whole[..., top : top + rows, left : left + columns], size)
+    return (made.flip(-1) if rng.random() < flip else made).contiguous()
 
 
 def central(data: Any, size: int) -> Tensor:
-    """The middle square of each frame, brought to ``size`` pixels by antialiased bilinear resizing: float32 (3, T, size, size)."""
-    clip = to_clip(data)
-    side = min(clip.shape[-2:])
-    top, left = (clip.shape[-2] - side) // 2, (clip.shape[-1] - side) // 2
-    clip = clip[..., top : top + side, left : left + side]
-    if side == size:
-        return clip.contiguous()
-    sized = F.interpolate(clip.transpose(0, 1), (size, size), mode="bilinear", antialias=True)
-    return sized.transpose(0, 1).clamp(0, 1).contiguous()
+    """The middle square of each frame, brought to ``size`` pixels: float32 (3, T, size, size)."""
+    whole = _planes(data)
+    side = min(whole.shape[-2:])
+    top, left = (whole.shape[-2] - side) // 2, (whole.shape[-1] - side) // 2
+    return _resized(whole[..., top : top + side, left : left + side], size).contiguous()
+
+
+def _planes(data: Any) -> Tensor:
+    """A clip of either layout as (T, 3, H, W), uint8 or float32, without a copy. Raises ``DataError``."""
+    if isinstance(data, np.ndarray) and data.ndim == 4 and data.dtype == np.uint8 and data.shape[-1] == 3:
+        return torch.from_numpy(data).permute(0, 3, 1, 2)
+    return to_clip(data).transpose(0, 1)
+
+
+def _resized(planes: Tensor, size: int) -> Tensor:
+    """(T, 3, H, W) to float32 (3, T, size, size), antialiased; 8 bits are resized to 8 bits, in a fraction of the time."""
+    if planes.shape[-2:] != (size, size):
+        planes = F.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    made = planes.transpose(0, 1)
+    return made.float().div_(255) if made.dtype == torch.uint8 else made.clamp(0, 1)
 
 
 def _frames(data: Any) -> Any:

@@ -59,7 +59,7 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
         with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options=SAFE) as file:
             kinds = set(file.format.name.split(","))
             if not file.streams.video:
-                raise DataError(f"{name}: it has no pictures, only {_others(file)}")
+                raise DataError(f"{name}: it has no pictures{_others(file)}")
             stream = file.streams.video[0]
             height, width = stream.codec_context.height, stream.codec_context.width
             times, timed = _times(file, stream)
@@ -95,7 +95,8 @@ def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool]:
 
 
 def _others(file: Any) -> str:
-    return ", ".join(sorted({stream.type for stream in file.streams})) or "nothing"
+    kinds = sorted({stream.type for stream in file.streams})
+    return f", only {', '.join(kinds)}" if kinds else ""
 
 
 def _folder(path: Path, name: str, rate: float) -> Footage:
