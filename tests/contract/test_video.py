@@ -79,7 +79,6 @@ class TestFrames(ViewContract):
 ENCODERS: dict[str, dict[str, Any]] = {
     "video/small": {"width": 4},
     "video/blocks": {"blocks": 2, "encoder": {"use": "video/small", "width": 4}},
-    "video/torchvision": {"name": "s3d"},
 }
 
 
@@ -87,6 +86,13 @@ class TestEncoders(EncoderContract):
     specs = ENCODERS
     cells = CELLS
     view = {"use": "video/eval", "frames": 4, "size": 32}
+
+
+class TestTorchvision(EncoderContract):
+    spec = "video/torchvision"
+    arguments = {"name": "s3d"}  # the smallest
+    cells = CELLS
+    view = {"use": "video/eval", "frames": 16, "size": 32}
 
 
 class TestPredict(HeadContract):

@@ -22,7 +22,7 @@ SIZE, FRAMES = 224, 16
 class Torchvision(nn.Module):
     """A network of ``torchvision.models.video`` without its classifier; ``pooled`` is the mean of ``dense``, its last feature map.
 
-    r3d_18, mc3_18, r2plus1d_18, s3d and swin3d_t, _s and _b read clips of any length and size; mvit_v1_b and
+    r3d_18, mc3_18, r2plus1d_18, s3d (14 frames at least) and swin3d_t, _s and _b read clips of any length and size; mvit_v1_b and
     mvit_v2_s read ``frames`` of ``size`` alone, and ``pooled`` is their class token. Each normalises as its weights want it.
 
     Args:
@@ -68,6 +68,8 @@ class Torchvision(nn.Module):
             tokens, thw = self._tokens(x)
             return tokens[:, 1:].mT.unflatten(-1, thw)
         if isinstance(self.net, video.S3D):
+            if data.shape[2] < 14:
+                raise ConfigError(f"s3d reads clips of 14 frames at least, not of {data.shape[2]}", ("frames",))
             return cast(Tensor, self.net.features(x))
         for part in (self.net.stem, self.net.layer1, self.net.layer2, self.net.layer3, self.net.layer4):
             x = part(x)
