@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from contrapose.plugins import Offer, registry
 from contrapose.report.preview import as_text
 from contrapose.report.sheets import view_sheet
 from contrapose.types import Sample, View
+from contrapose_video.pixels import evenly, to_frames
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "gallery.md"
@@ -40,6 +42,7 @@ DRAWN = ("Rocking horse", "Bicycle", "Concept Sedan 01")
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image/torchvision": {"transform": {"use": "RandomPerspective", "p": 1.0}},
     "image/albumentations": {"transform": {"use": "GridDistortion", "p": 1.0}},
+    "video/frames": {"view": "image/simclr"},
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
 }
 """Of generators that ask for some, and of steps that would often leave a sample as it is."""
@@ -59,7 +62,8 @@ HEAD = """\
 # A gallery of views
 
 What every view generator that our plugins offer makes of the same three pieces of furniture, as they are on the left of each group:
-two draws, or the first two views where one draw makes several. All arguments have their defaults, unless the row says otherwise;
+two draws, or the first two views where one draw makes several. Videos are the pieces on
+a turntable, four frames of each clip. All arguments have their defaults, unless the row says otherwise;
 `contrapose show view NAME` tells them, and `contrapose views CONFIG` draws the views of your own data and config.
 """
 
@@ -71,8 +75,9 @@ def page() -> str:
     words = reader.words("name")
     samples = [reader[words.index(name)] for name in DRAWN]
     samples = [replace(s, data={**s.data, "text": text}) for s, text in zip(samples, TEXTS, strict=True)]
+    samples = [replace(s, data={**s.data, "video": _turned(s)}) for s in samples]
     made = [HEAD]
-    for modality in CONFIG["modalities"]:
+    for modality in (*CONFIG["modalities"], "video"):
         offers = [o for o in registry().offers("view") if o.spec.modality == modality]
         made.append(f"## {modality}\n")
         if modality in ("text", "tabular"):
@@ -80,6 +85,12 @@ def page() -> str:
         else:
             made += _pictures(parts, modality, offers, samples)
     return "\n".join(made)
+
+
+def _turned(sample: Sample) -> Any:
+    """A clip of the piece on a turntable: the table has no videos."""
+    generator = build("view", {"use": "pointcloud/turntable", "frames": 48, "azimuth": 30.0})
+    return generator(sample, np.random.default_rng(sample.id))[0].data
 
 
 def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[View]]:
@@ -119,8 +130,8 @@ def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Seq
     for name, found in _available(parts, offers, samples):
         previews = []
         for sample, made in zip(samples, found, strict=True):
-            previews.append(parts.modalities[modality].preview(sample.data[modality]))
-            previews += [parts.modalities[v.modality or modality].preview(v.data) for v in made]
+            previews.append(_preview(parts, modality, sample.data[modality]))
+            previews += [_preview(parts, v.modality or modality, v.data) for v in made]
         rows.append((name.partition("/")[2], previews))
     said = []
     count = -(-len(rows) // ROWS)
@@ -132,6 +143,17 @@ def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Seq
         names = ", ".join(name for name, _ in part)
         said.append(f"![{modality} views: {names}](figures/{file.name})\n")
     return said
+
+
+def _preview(parts: Parts, modality: str, data: Any) -> Any:
+    """A modality's own preview; of a clip four frames in a square, as a filmstrip is too long for a cell."""
+    if modality != "video":
+        return parts.modalities[modality].preview(data)
+    frames = to_frames(data)
+    a, b, c, d = frames[evenly(len(frames), 4)]
+    file = io.BytesIO()
+    Image.fromarray(np.vstack([np.hstack([a, b]), np.hstack([c, d])])).save(file, "PNG")
+    return {"image/png": file.getvalue()}
 
 
 def _table(parts: Parts, modality: str, offers: Iterable[Offer], samples: Sequence[Sample]) -> str:

@@ -1,8 +1,8 @@
 """``views_video``: CVRL's two clips out of an MP4, cropped to 112 pixels, on one core, against decord and torchvision by hand.
 
-Both sides open the file, draw two clips of 16 frames, every second one, and make of each a random resized crop and flip of one
-draw. The other side does what tutorials do: decord at full size, then torchvision's kernels frame by frame. Ours decodes both clips by one
-call, scaled to 128 pixels on the way. Each round is as many videos as ``VIDEOS``, with other draws.
+Both sides open the file, draw two clips of 16 frames, every second one, and make of each a random resized crop and flip of
+one draw. The other side does what tutorials do: decord at full size, then torchvision's kernels frame by frame. Ours decodes
+both clips by one call, scaled to 128 pixels on the way. Each round is as many videos as ``VIDEOS``, with other draws.
 """
 
 from __future__ import annotations

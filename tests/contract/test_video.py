@@ -92,7 +92,7 @@ class TestTorchvision(EncoderContract):
     spec = "video/torchvision"
     arguments = {"name": "s3d"}  # the smallest
     cells = CELLS
-    view = {"use": "video/eval", "frames": 16, "size": 32}
+    view = {"use": "video/eval", "frames": 16, "size": 64}
 
 
 class TestPredict(HeadContract):

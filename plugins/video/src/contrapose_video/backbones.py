@@ -12,48 +12,39 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, get_weight, list_models, video
 
 from contrapose.errors import ConfigError, did_you_mean
-from contrapose_video.arguments import Count
 from contrapose_video.encoders import Normalise, taps
 
-SIZE, FRAMES = 224, 16
-"""What MViT's positions are learnt for, by default."""
+MVIT = (16, 224, 224)
+"""Frames, height and width that an MViT's positions are learnt for: torchvision builds no other."""
 
 
 class Torchvision(nn.Module):
     """A network of ``torchvision.models.video`` without its classifier; ``pooled`` is the mean of ``dense``, its last feature map.
 
     r3d_18, mc3_18, r2plus1d_18, s3d (14 frames at least) and swin3d_t, _s and _b read clips of any length and size; mvit_v1_b and
-    mvit_v2_s read ``frames`` of ``size`` alone, and ``pooled`` is their class token. Each normalises as its weights want it.
+    mvit_v2_s read 16 frames of 224 x 224 alone, and ``pooled`` is their class token. Each normalises as its weights want it.
 
     Args:
         name: torchvision's, such as "r2plus1d_18".
-        frames: of the clips that an MViT reads; 16 unless given.
-        size: side of the pictures that an MViT reads; 224 unless given.
         weights: a name of torchvision ("KINETICS400_V1"), fetched once, or the path of a .safetensors or torch file.
 
-    Raises ``ConfigError`` for an unknown name, an argument that isn't for that network, and weights that don't fit.
+    Raises ``ConfigError`` for an unknown name, and weights that don't fit.
     """
 
     modality = "video"
 
-    def __init__(
-        self, name: str, frames: Count | None = None, size: Count | None = None, weights: str | None = None
-    ) -> None:
+    def __init__(self, name: str, weights: str | None = None) -> None:
         super().__init__()
         known = list_models(module=video)
         if name not in known:
             raise ConfigError(f"torchvision has no video network {name!r}{did_you_mean(name, known)}", ("name",))
-        fixed = name.startswith("mvit")
-        for argument, value in (("frames", frames), ("size", size)):
-            if value is not None and not fixed:
-                raise ConfigError(f"{name} reads clips of any length and size; leave it out", (argument,))
-        self.frames, self.size = frames or FRAMES, size or SIZE
-        shape: dict[str, Any] = {"temporal_size": self.frames, "spatial_size": (self.size, self.size)} if fixed else {}
-        net: Any = get_model(name, **shape)
+        net: Any = get_model(name)
         width, gone = _headless(net)
         if weights is not None:
             _load(net, name, weights, gone)
-        half = ((0.45,) * 3, (0.225,) * 3) if fixed else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        half = (
+            ((0.45,) * 3, (0.225,) * 3) if name.startswith("mvit") else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        )
         self.normalise = Normalise(*half) if name.startswith(("mvit", "swin3d")) else Normalise()
         self.net = net
         self.dims: Mapping[str, int] = {"pooled": width, "dense": width}
@@ -84,12 +75,9 @@ class Torchvision(nn.Module):
 
     def _tokens(self, x: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
         """As its forward pass until the classifier; the class token first."""
-        wanted = (self.frames, self.size, self.size)
-        if tuple(x.shape[2:]) != wanted:
+        if tuple(x.shape[2:]) != MVIT:
             t, h, w = x.shape[2:]
-            raise ConfigError(
-                f"it reads {wanted[0]} frames of {wanted[1]} x {wanted[2]}, not {t} of {w} x {h}: frames, size"
-            )
+            raise ConfigError(f"an MViT reads 16 frames of 224 x 224, not {t} of {w} x {h}", ("name",))
         tokens = self.net.pos_encoding(self.net.conv_proj(x).flatten(2).mT)
         thw = (self.net.pos_encoding.temporal_size, *self.net.pos_encoding.spatial_size)
         for block in self.net.blocks:
