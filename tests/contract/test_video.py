@@ -90,9 +90,9 @@ class TestEncoders(EncoderContract):
 
 class TestTorchvision(EncoderContract):
     spec = "video/torchvision"
-    arguments = {"name": "s3d"}  # the smallest
+    arguments = {"name": "mc3_18"}
     cells = CELLS
-    view = {"use": "video/eval", "frames": 16, "size": 64}
+    view = {"use": "video/eval", "frames": 4, "size": 32}
 
 
 class TestPredict(HeadContract):

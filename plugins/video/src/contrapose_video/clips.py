@@ -234,7 +234,7 @@ class Pace(Clips):
         footage = footage_of(sample.data["video"])
         pace = rng.integers(self.paces, size=2)
         starts = np.concatenate([uniform(self.room(footage, p + 1), rng) for p in pace])
-        return self.made(sample, footage, starts, rng, pace + 1.0, pace=[int(p) for p in pace])
+        return self.made(sample, footage, starts, rng, (pace + 1).astype(np.float64), pace=[int(p) for p in pace])
 
 
 @view("video")
