@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +69,7 @@ class Library:
         return list(dict.fromkeys(_plain(" ".join(words[13:])) for kind, words in lines if kind == "1"))
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a part's file says of itself. ``category`` is its !CATEGORY, or else the first word of its title."""
 
     title: str

@@ -1,0 +1,90 @@
+"""The LDraw example: its reader of parts on a made-up library, its pieces, and the page that its runs wrote."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "examples/data")]
+
+from build_ldraw import deal, find_families, read_parts  # noqa: E402
+from ldraw_parts import Library, is_shape, read_header, stem  # noqa: E402
+
+SQUARE = "0 A unit square, z = 0\n0 BFC CERTIFY CCW\n4 16 0 0 0 1 0 0 1 1 0 0 1 0\n"
+
+
+def library(root: Path, **files: str) -> Library:
+    """A library of parts, and of a primitive ``square.dat`` and a piece ``s/half.dat``."""
+    half = "0 ~A half of a part\r\n1 16 0 0 2 1 0 0 0 1 0 0 0 1 square.dat\r\n"
+    for name, text in {"p/square.dat": SQUARE, "parts/s/half.dat": half, **files}.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return Library(root)
+
+
+def test_a_part_is_the_faces_of_all_files_that_it_includes(tmp_path: Path) -> None:
+    part = (
+        "0 Brick\n2 24 0 0 0 9 9 9\n5 24 0 0 0 1 1 1 2 2 2 3 3 3\n"
+        "3 16 0 0 0 2 0 0 0 2 0\n"
+        "1 16 10 0 0 0 -1 0 1 0 0 0 0 1 SQUARE.DAT\n"  # a quarter turn about z, then ten along x
+        "1 16 0 0 0 2 0 0 0 2 0 0 0 2 s\\half.dat\n"  # twice as large, through a piece
+    )
+    found = library(tmp_path, **{"parts/1.dat": part}).triangles("1.dat")
+    turned = [[[10, 0, 0], [10, 1, 0], [9, 1, 0]], [[10, 0, 0], [9, 1, 0], [9, 0, 0]]]
+    large = [[[0, 0, 4], [2, 0, 4], [2, 2, 4]], [[0, 0, 4], [2, 2, 4], [0, 2, 4]]]
+    np.testing.assert_array_equal(found, [[[0, 0, 0], [2, 0, 0], [0, 2, 0]], *turned, *large])
+
+
+def test_a_file_that_lacks_is_told_and_a_circle_is_an_error(tmp_path: Path) -> None:
+    one = "1 16 0 0 0 1 0 0 0 1 0 0 0 1 "
+    parts = library(tmp_path, **{"parts/1.dat": f"0 Brick\n{one}gone.dat\n", "parts/2.dat": f"0 Brick\n{one}2.dat\n"})
+    assert len(parts.triangles("1.dat")) == 0
+    assert parts.missing == {"gone.dat"}
+    with pytest.raises(ValueError, match=r"2\.dat: included 32 deep"):
+        parts.triangles("2.dat")
+
+
+def test_a_header_names_the_category_or_begins_the_title_with_it(tmp_path: Path) -> None:
+    (tmp_path / "1.dat").write_text("0 Brick  1 x  2\n0 Author: Ann  Other\n0 !CATEGORY Minifig Accessory\n")
+    (tmp_path / "2.dat").write_text("\ufeff0 Plate  1 x  2\n1 16 0 0 0 1 0 0 0 1 0 0 0 1 a.dat\n0 !CATEGORY Late\n")
+    assert read_header(tmp_path / "1.dat") == ("Brick 1 x 2", "Minifig Accessory", "Ann Other")
+    assert read_header(tmp_path / "2.dat") == ("Plate 1 x 2", "Plate", "")
+    assert [is_shape(t) for t in ("Brick 1 x 2", "~Moved to 3", "=Brick", "_Brick Red", "Tile with Star Pattern")] == [
+        True, False, False, False, False
+    ]  # fmt: skip
+    assert [stem(n) for n in ("3127b.dat", "3127c01.dat", "u9142p02.dat", "axle.dat")] == ["3127", "3127", "u9142", "axle"]
+
+
+def test_variants_assemblies_and_the_same_shape_are_a_family(tmp_path: Path) -> None:
+    def boxed(x: float, more: str = "") -> str:
+        return f"0 Brick\n1 16 0 0 0 {x} 0 0 0 3 0 0 0 1 square.dat\n{more}"
+
+    body = "1 16 0 0 0 1 0 0 0 1 0 0 0 1 1.dat\n"
+    parts, read = read_parts(
+        library(tmp_path, **{
+            "parts/1.dat": boxed(5), "parts/1b.dat": boxed(7), "parts/2.dat": f"0 Brick\n{body}3 16 0 0 0 1 0 0 0 1 0\n",
+            "parts/3.dat": boxed(7), "parts/4.dat": boxed(9), "parts/5.dat": boxed(40, body), "parts/6.dat": "0 Nothing\n",
+            "parts/7.dat": boxed(3).replace("Brick", "~Moved to 3"),
+        }).root
+    )  # fmt: skip
+    assert [p["id"] for p in parts] == ["1", "1b", "2", "3", "4", "5"]
+    assert find_families(parts, read) == [0, 0, 0, 0, 1, 2]  # a variant, mostly 1, like 1b; neither; hardly 1
+    cloud = parts[0]["cloud"].astype(float)
+    assert cloud.shape == (2048, 3)
+    assert np.linalg.norm(cloud, axis=1).max() == pytest.approx(1, abs=1e-3)
+    assert parts[0]["size"] == pytest.approx(np.hypot(2.5, 1.5), rel=0.02)
+    assert parts[0]["area"] == pytest.approx(15 / parts[0]["size"] ** 2)
+
+
+def test_no_family_is_on_both_sides() -> None:
+    families = np.repeat(np.arange(40), 3)
+    held = deal(np.repeat(["a", "b"], 60), families, 4)
+    assert 20 <= held.sum() <= 40
+    assert not set(families[held]) & set(families[~held])
