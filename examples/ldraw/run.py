@@ -121,10 +121,10 @@ def trained(name: str, config: dict[str, Any], kept: Path) -> dict[str, Any]:
         torch.save(run.encoder("pointcloud").state_dict(), kept)
     labels, wanted = train.columns["label"], test.columns["label"]
     near = knn(torch.from_numpy(train.z), labels, torch.from_numpy(test.z))
-    fit = probe("svm", train.z, labels, test.z, groups=train.columns["group"], seed=config["train"]["seed"])
+    fit = probe("linear", train.z, labels, test.z, groups=train.columns["group"], seed=config["train"]["seed"])
     return {
         "knn": float((near == wanted).mean()),
-        "svm": float((fit.predicted == wanted).mean()),
+        "linear": float((fit.predicted == wanted).mean()),
         "C": fit.C,
         "rank": effective_rank(torch.from_numpy(test.z)),
         "seconds": seconds,
@@ -222,7 +222,11 @@ def main() -> None:
     args = parser.parse_args()
     if any(key not in os.environ for key in KEEP):  # the C library reads them when it starts
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        sys.exit(subprocess.run([sys.executable, *sys.argv], env={**os.environ, **one_thread, **KEEP}, check=False).returncode)
+        sys.exit(
+            subprocess.run(
+                [sys.executable, *sys.argv], env={**os.environ, **one_thread, **KEEP}, check=False
+            ).returncode
+        )
     said = table()
     if not Path(said["base"]["data"]).exists():
         subprocess.run([sys.executable, HERE.parent / "data/build_ldraw.py", "-o", said["base"]["data"]], check=True)

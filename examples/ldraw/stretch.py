@@ -35,4 +35,6 @@ def _mirrored(clouds: Tensor, generator: torch.Generator) -> Tensor:
 @view("pointcloud", batched=_mirrored)
 def mirror(cloud: Points, rng: np.random.Generator) -> Points:
     """Mirror left to right and front to back, each with probability 1/2 (y is up)."""
-    return (cloud * np.array([rng.choice([-1, 1]), 1, rng.choice([-1, 1])] + [1] * (cloud.shape[1] - 3))).astype(np.float32)
+    return (cloud * np.array([rng.choice([-1, 1]), 1, rng.choice([-1, 1])] + [1] * (cloud.shape[1] - 3))).astype(
+        np.float32
+    )

@@ -59,7 +59,12 @@ def test_a_header_names_the_category_or_begins_the_title_with_it(tmp_path: Path)
     assert [is_shape(t) for t in ("Brick 1 x 2", "~Moved to 3", "=Brick", "_Brick Red", "Tile with Star Pattern")] == [
         True, False, False, False, False
     ]  # fmt: skip
-    assert [stem(n) for n in ("3127b.dat", "3127c01.dat", "u9142p02.dat", "axle.dat")] == ["3127", "3127", "u9142", "axle"]
+    assert [stem(n) for n in ("3127b.dat", "3127c01.dat", "u9142p02.dat", "axle.dat")] == [
+        "3127",
+        "3127",
+        "u9142",
+        "axle",
+    ]
 
 
 def test_variants_assemblies_and_the_same_shape_are_a_family(tmp_path: Path) -> None:
