@@ -13,7 +13,8 @@ def descriptors(cloud: NDArray[np.floating], area: float) -> NDArray[np.float64]
     """Of a cloud (N, 3), y up, the farthest point at distance 1, whose surface is ``area``: float64 (88,), none with a size.
 
     Extents by axis and by length; area, and what hull and box make of it; moments of second and third order, by axis and by
-    eigenvalue; histograms of distances between points (D2: Osada et al., Shape Distributions, 2002), from the middle, and along axes.
+    eigenvalue; histograms of distances between points (D2: Osada et al., Shape Distributions, 2002), from the middle, and
+    along axes.
     """
     points = np.asarray(cloud, np.float64)
     extent = np.maximum(np.ptp(points, axis=0), 1e-6)

@@ -35,7 +35,7 @@ def fit(
     classes: int,
     batch: int = 128,
 ) -> nn.Linear:
-    """Train ``encoder`` and a new linear layer (``width`` to ``classes``) on ``clouds`` (n, N, 3) of ``codes`` (n,) by cross-entropy.
+    """Train ``encoder`` and a new linear layer, ``width`` to ``classes``, on ``clouds`` (n, N, 3) of ``codes`` (n,): cross-entropy.
 
     AdamW with a cosine to zero, ``steps`` of ``batch`` rows, each row seen as ``augment`` shows it. The encoder's weights change.
     """

@@ -1,4 +1,4 @@
-"""A picture of held-out parts and the training parts nearest to each, by frozen features of one run; docs/figures/ldraw-neighbours.png.
+"""docs/figures/ldraw-neighbours.png: held-out parts and the training parts nearest to each, by frozen features of one run.
 
 python examples/ldraw/neighbours.py simclr --seed 0      # after run.py
 """

@@ -21,7 +21,7 @@ NOT = "not measured"
 
 
 def collect() -> dict[str, Any]:
-    """What the runs of the configs as they are found, row by row. Raises ``SystemExit`` where the untrained network or the forest lack."""
+    """What runs of the configs as they are found, by row. Raises ``SystemExit`` where the untrained or the forest lack."""
     said, found = table(), {}
     for name in rows(said):
         file = RESULTS / "split" / f"{name}.json"
@@ -79,11 +79,12 @@ def labelled(found: dict[str, Any]) -> str:
     """The paragraph and table of fine-tuning."""
     said = table()["finetune"]
     lines = [
-        f"| {share:.0%} | {' | '.join(spread(values(found, 'finetune', f'{share:g} of the labels, {w}')) for w in ('fresh', said['from']))} |"
+        f"| {share:.0%} | {' | '.join(spread(values(found, 'finetune', f'{share:g}, {w}')) for w in ('fresh', said['from']))} |"
         for share in said["shares"]
     ]
+    steps = " and ".join(map(str, said["steps"].values()))
     text = (
-        f"\nThe whole network trained on the labels of some families, {said['steps']} steps by share, from fresh weights and from "
+        f"\nThe whole network trained on the labels of some families, {steps} steps, from fresh weights and from "
         f"`{said['from']}`'s (% of the test parts):\n\n| labels | fresh | from `{said['from']}` |\n|---|---|---|\n"
     )
     return text + "\n".join(lines) + "\n"

@@ -159,7 +159,7 @@ def finetuned(config: dict[str, Any], kept: Path) -> dict[str, Any]:
             width, steps = encoder.dims["pooled"], config["steps"][str(share)]
             layer = fit(encoder, width, clouds[chosen], codes[chosen], augment, steps, seed, len(names))
             right = predict(encoder, layer, seen) == codes[test]
-            readings[f"{share:g} of the labels, {weights}"] = float(right.float().mean())
+            readings[f"{share:g}, {weights}"] = float(right.float().mean())
     return readings
 
 

@@ -22,7 +22,7 @@ def _stretched(clouds: Tensor, generator: torch.Generator, most: float = 1.5) ->
 
 @view("pointcloud", batched=_stretched)
 def stretch(cloud: Points, rng: np.random.Generator, most: float = 1.5) -> Points:
-    """Multiply each axis by a factor of its own, log-uniform in [1 / ``most``, ``most``]: a brick 1 x 2 and one 1 x 4 are both bricks."""
+    """Multiply each axis by its own factor, log-uniform in [1 / ``most``, ``most``]: bricks of 1 x 2 and 1 x 4 are both bricks."""
     return np.concatenate([cloud[:, :3] * most ** rng.uniform(-1, 1, 3), cloud[:, 3:]], axis=1).astype(np.float32)
 
 
