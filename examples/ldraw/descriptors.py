@@ -1,4 +1,4 @@
-"""What one would measure of a shape by hand: 88 numbers of a cloud, for a random forest to be compared with."""
+"""What one would measure of a shape by hand: 89 numbers of a cloud, for a random forest to be compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAIRS, HULL = 4096, 512
 
 
 def descriptors(cloud: NDArray[np.floating], area: float) -> NDArray[np.float64]:
-    """Of a cloud (N, 3), y up, the farthest point at distance 1, whose surface is ``area``: float64 (88,), none with a size.
+    """Of a cloud (N, 3), y up, the farthest point at distance 1, whose surface is ``area``: float64 (89,), none with a size.
 
     Extents by axis and by length; area, and what hull and box make of it; moments of second and third order, by axis and by
     eigenvalue; histograms of distances between points (D2: Osada et al., Shape Distributions, 2002), from the middle, and

@@ -74,7 +74,7 @@ def parts(data: str) -> dict[str, Any]:
 
 @cache
 def described(data: str) -> Any:
-    """Descriptors (n, 88) of all parts."""
+    """Descriptors (n, 89) of all parts."""
     import numpy as np
     from descriptors import descriptors
 

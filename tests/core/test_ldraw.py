@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "examples/data")]
@@ -14,6 +17,18 @@ sys.path[:0] = [str(ROOT / "examples/data")]
 from build_ldraw import deal, find_families, read_parts  # noqa: E402
 from ldraw_parts import Library, is_shape, read_header, stem  # noqa: E402
 
+
+def load(name: str) -> ModuleType:
+    """A file of the example: `run` and `render` are also names of the methods table's."""
+    spec = spec_from_file_location(f"ldraw_{name}", ROOT / f"examples/ldraw/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pieces, views, measures = load("finetune"), load("stretch"), load("descriptors")
 SQUARE = "0 A unit square, z = 0\n0 BFC CERTIFY CCW\n4 16 0 0 0 1 0 0 1 1 0 0 1 0\n"
 
 
@@ -91,3 +106,48 @@ def test_no_family_is_on_both_sides() -> None:
     held = deal(np.repeat(["a", "b"], 60), families, 4)
     assert 20 <= held.sum() <= 40
     assert not set(families[held]) & set(families[~held])
+
+
+def test_some_families_are_whole_and_nested() -> None:
+    families = np.random.default_rng(0).integers(50, size=400)
+    rows = {share: set(pieces.some_families(families, share, 3).tolist()) for share in (0.1, 0.5, 1.0)}
+    assert 40 <= len(rows[0.1]) <= 60
+    assert rows[0.1] < rows[0.5] < rows[1.0] == set(range(400))
+    assert set(families[list(rows[0.1])]).isdisjoint(families[sorted(rows[1.0] - rows[0.1])])
+
+
+def test_a_classifier_learns_what_tells_classes_apart() -> None:
+    codes = torch.arange(32) % 2
+    clouds = torch.randn(32, 16, 3, generator=torch.Generator().manual_seed(0)) + 40.0 * (codes[:, None, None] - 0.5)
+
+    class Mean(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"pooled": x.mean(dim=1)}
+
+    layer = pieces.fit(Mean(), 3, clouds, codes, lambda x, _: x, steps=80, seed=0, classes=2, batch=16)
+    assert (pieces.predict(Mean(), layer, clouds) == codes).float().mean() > 0.95
+
+
+def test_stretch_and_mirror_are_the_same_by_cloud_and_by_batch() -> None:
+    cloud = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    for made in (views.stretch, views.mirror):
+        batch = made(torch.from_numpy(cloud).repeat(200, 1, 1), torch.Generator().manual_seed(0)).numpy()
+        single = np.stack([made(cloud, np.random.default_rng(n)) for n in range(200)])
+        for of in (batch, single):
+            factors = of / cloud
+            assert np.ptp(factors, axis=1).max() < 1e-4  # one factor for an axis of a cloud
+            low, high = (1 / 1.5, 1.5) if made is views.stretch else (-1, 1)
+            assert factors.min() == pytest.approx(low, rel=0.05)
+            assert factors.max() == pytest.approx(high, rel=0.05)
+    assert (factors[..., 1] > 0).all()
+
+
+def test_descriptors_are_finite_and_know_extents() -> None:
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(2048, 3)) * [1, 0.5, 0.25]
+    one = measures.descriptors(cloud, 2.0)
+    assert one.shape == (89,)
+    assert np.isfinite(one).all()
+    assert np.isfinite(measures.descriptors(cloud * [1, 0, 1], 2.0)).all()  # flat
+    np.testing.assert_allclose(one[:3], np.ptp(cloud, axis=0))
+    assert one[6:9].max() == 1
