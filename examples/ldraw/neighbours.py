@@ -1,18 +1,21 @@
 """docs/figures/ldraw-neighbours.png: held-out parts and the training parts nearest to each, by frozen features of one run.
 
-python examples/ldraw/neighbours.py simclr --seed 0      # after run.py
+Beside it a .json names the parts and, as their licence asks, their authors.
+
+python examples/ldraw/neighbours.py simclr --seed 0      # after measure.py
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import HERE, RESULTS, config_of, parts, table
 from PIL import Image, ImageDraw
-from run import HERE, RESULTS, config_of, parts, table
 
 OUT = HERE.parents[1] / "docs/figures/ldraw-neighbours.png"
 QUERIES, NEIGHBOURS, SIDE, GAP, LINE = 8, 5, 112, 14, 16
@@ -70,7 +73,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--out", type=Path, default=OUT)
     args = parser.parse_args()
-    sheet(nearest(args.name, args.seed, QUERIES), table()["base"]["data"]).save(args.out, optimize=True)
+    rows, found = nearest(args.name, args.seed, QUERIES), parts(table()["base"]["data"])
+    sheet(rows, table()["base"]["data"]).save(args.out, optimize=True)
+    authors = sorted({str(found["author"][part]) for row in rows for part in row})
+    said = {
+        "row": args.name,
+        "seed": args.seed,
+        "authors": authors,
+        "parts": [found["id"][row].tolist() for row in rows],
+    }
+    args.out.with_suffix(".json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

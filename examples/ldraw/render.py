@@ -1,4 +1,4 @@
-"""docs/ldraw.md and its picture from the runs of run.py.
+"""docs/ldraw.md and its picture from the runs of measure.py.
 
 python examples/ldraw/render.py --collect     # runs/ldraw/split/*.json to docs/figures/ldraw.json, then page and picture
 python examples/ldraw/render.py               # the page again
@@ -13,10 +13,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from run import HERE, RESULTS, digest, rows, table
+from measure import HERE, RESULTS, digest, rows, table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES, PICTURE, PAGE = (ROOT / "docs" / name for name in ("figures/ldraw.json", "figures/ldraw.png", "ldraw.md"))
+SHEET = ROOT / "docs/figures/ldraw-neighbours.json"
 NOT = "not measured"
 
 
@@ -30,7 +31,7 @@ def collect() -> dict[str, Any]:
             runs = [r for r in of["runs"] if r["config"] == digest(name, said, r["seed"])]
             found[name] = {**of, "runs": runs}
     if lacking := [name for name in ("untrained", "forest") if not found.get(name, {}).get("runs")]:
-        raise SystemExit(f"no result of this config yet: {', '.join(lacking)}; run examples/ldraw/run.py")
+        raise SystemExit(f"no result of this config yet: {', '.join(lacking)}; run examples/ldraw/measure.py")
     first = found["untrained"]
     return {
         "device": first["device"],
@@ -90,6 +91,18 @@ def labelled(found: dict[str, Any]) -> str:
     return text + "\n".join(lines) + "\n"
 
 
+def neighbours() -> str:
+    """The picture of neighbours and who made its parts; nothing where it wasn't drawn."""
+    if not SHEET.exists():
+        return ""
+    said = json.loads(SHEET.read_text("utf-8"))
+    return (
+        f"\nHeld-out parts, each of another category, drawn at random, and the five training parts nearest by the frozen features "
+        f"of `{said['row']}` (seed {said['seed']}); of the same category in green:\n\n![parts and their neighbours]"
+        f"(figures/{SHEET.with_suffix('.png').name})\n\nThe parts in it are by {', '.join(said['authors'])}.\n"
+    )
+
+
 def page(found: dict[str, Any]) -> str:
     """The page."""
     said = table()
@@ -104,6 +117,7 @@ def page(found: dict[str, Any]) -> str:
             sized=spread(values(found, "forest", "forest with size")),
             rows="\n".join(line(found, row) for row in (*said["references"], *said["methods"])),
             labelled=labelled(found),
+            neighbours=neighbours(),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -12,14 +13,18 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "examples/data")]
+sys.path[:0] = [str(ROOT / "examples/data"), str(ROOT / "examples/ldraw")]
 
+import descriptors
+import finetune
+import measure
+import stretch
 from build_ldraw import deal, find_families, read_parts  # noqa: E402
 from ldraw_parts import Library, is_shape, read_header, stem  # noqa: E402
 
 
 def load(name: str) -> ModuleType:
-    """A file of the example: `run` and `render` are also names of the methods table's."""
+    """A file of the example under a name of its own: the methods table has a `render` too."""
     spec = spec_from_file_location(f"ldraw_{name}", ROOT / f"examples/ldraw/{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -28,7 +33,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-pieces, views, measures = load("finetune"), load("stretch"), load("descriptors")
+render = load("render")
 SQUARE = "0 A unit square, z = 0\n0 BFC CERTIFY CCW\n4 16 0 0 0 1 0 0 1 1 0 0 1 0\n"
 
 
@@ -110,7 +115,7 @@ def test_no_family_is_on_both_sides() -> None:
 
 def test_some_families_are_whole_and_nested() -> None:
     families = np.random.default_rng(0).integers(50, size=400)
-    rows = {share: set(pieces.some_families(families, share, 3).tolist()) for share in (0.1, 0.5, 1.0)}
+    rows = {share: set(finetune.some_families(families, share, 3).tolist()) for share in (0.1, 0.5, 1.0)}
     assert 40 <= len(rows[0.1]) <= 60
     assert rows[0.1] < rows[0.5] < rows[1.0] == set(range(400))
     assert set(families[list(rows[0.1])]).isdisjoint(families[sorted(rows[1.0] - rows[0.1])])
@@ -124,19 +129,19 @@ def test_a_classifier_learns_what_tells_classes_apart() -> None:
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"pooled": x.mean(dim=1)}
 
-    layer = pieces.fit(Mean(), 3, clouds, codes, lambda x, _: x, steps=80, seed=0, classes=2, batch=16)
-    assert (pieces.predict(Mean(), layer, clouds) == codes).float().mean() > 0.95
+    layer = finetune.fit(Mean(), 3, clouds, codes, lambda x, _: x, steps=80, seed=0, classes=2, batch=16)
+    assert (finetune.predict(Mean(), layer, clouds) == codes).float().mean() > 0.95
 
 
 def test_stretch_and_mirror_are_the_same_by_cloud_and_by_batch() -> None:
     cloud = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
-    for made in (views.stretch, views.mirror):
+    for made in (stretch.stretch, stretch.mirror):
         batch = made(torch.from_numpy(cloud).repeat(200, 1, 1), torch.Generator().manual_seed(0)).numpy()
         single = np.stack([made(cloud, np.random.default_rng(n)) for n in range(200)])
         for of in (batch, single):
             factors = of / cloud
             assert np.ptp(factors, axis=1).max() < 1e-4  # one factor for an axis of a cloud
-            low, high = (1 / 1.5, 1.5) if made is views.stretch else (-1, 1)
+            low, high = (1 / 1.5, 1.5) if made is stretch.stretch else (-1, 1)
             assert factors.min() == pytest.approx(low, rel=0.05)
             assert factors.max() == pytest.approx(high, rel=0.05)
     assert (factors[..., 1] > 0).all()
@@ -145,9 +150,22 @@ def test_stretch_and_mirror_are_the_same_by_cloud_and_by_batch() -> None:
 def test_descriptors_are_finite_and_know_extents() -> None:
     rng = np.random.default_rng(0)
     cloud = rng.normal(size=(2048, 3)) * [1, 0.5, 0.25]
-    one = measures.descriptors(cloud, 2.0)
+    one = descriptors.descriptors(cloud, 2.0)
     assert one.shape == (89,)
     assert np.isfinite(one).all()
-    assert np.isfinite(measures.descriptors(cloud * [1, 0, 1], 2.0)).all()  # flat
+    assert np.isfinite(descriptors.descriptors(cloud * [1, 0, 1], 2.0)).all()  # flat
     np.testing.assert_allclose(one[:3], np.ptp(cloud, axis=0))
     assert one[6:9].max() == 1
+
+
+def test_the_page_is_what_the_runs_found() -> None:
+    assert render.PAGE.read_text("utf-8") == render.page(json.loads(render.FIGURES.read_text("utf-8"))), (
+        "run: python examples/ldraw/render.py"
+    )
+
+
+def test_the_runs_are_of_the_table_as_it_is() -> None:
+    said = measure.table()
+    for name, runs in json.loads(render.FIGURES.read_text("utf-8"))["rows"].items():
+        for run in runs:
+            assert run["config"] == measure.digest(name, said, run["seed"]), f"{name} has changed since its runs"

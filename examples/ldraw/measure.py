@@ -1,8 +1,8 @@
 """Point clouds of LDraw's parts without labels: do the features tell the category, and more than what one would measure by hand?
 
-python examples/ldraw/run.py                        # all that lack a result, seeds 0 to 2; then render.py --collect
-python examples/ldraw/run.py simclr --seeds 0       # this row alone
-python examples/ldraw/run.py --split inner          # for choosing: train and valid, both of the train side
+python examples/ldraw/measure.py                        # all that lack a result, seeds 0 to 2; then render.py --collect
+python examples/ldraw/measure.py simclr --seeds 0       # this row alone
+python examples/ldraw/measure.py --split inner          # for choosing: train and valid, both of the train side
 
 A row's runs are in ``runs/ldraw/SPLIT/NAME.json``; what is there isn't run again, unless its config has changed.
 """
