@@ -15,10 +15,10 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "examples/data"), str(ROOT / "examples/ldraw")]
 
-import descriptors
-import finetune
-import measure
-import stretch
+import descriptors  # noqa: E402
+import finetune  # noqa: E402
+import measure  # noqa: E402
+import stretch  # noqa: E402
 from build_ldraw import deal, find_families, read_parts  # noqa: E402
 from ldraw_parts import Library, is_shape, read_header, stem  # noqa: E402
 
