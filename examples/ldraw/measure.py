@@ -25,7 +25,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 TABLE, RESULTS = HERE / "table.yaml", Path("runs/ldraw")
 SPLITS = {"split": ("train", "test"), "inner": ("train", "valid")}
-TREES = 500
+TREES = 200
 # Steps allocate the same large tensors again and again: let the C library keep them, and a step takes half the time.
 KEEP = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 
