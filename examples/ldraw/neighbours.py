@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=OUT)
     args = parser.parse_args()
     rows, found = nearest(args.name, args.seed, QUERIES), parts(table()["base"]["data"])
-    sheet(rows, table()["base"]["data"]).save(args.out, optimize=True)
+    sheet(rows, table()["base"]["data"]).quantize(64).save(args.out, optimize=True)
     authors = sorted({str(found["author"][part]) for row in rows for part in row})
     said = {
         "row": args.name,
