@@ -86,7 +86,7 @@ def labelled(found: dict[str, Any]) -> str:
     seeds = ", ".join(str(run["seed"]) for run in found["rows"].get("finetune", [])) or "none"
     steps = " and ".join(map(str, said["steps"].values()))
     text = (
-        f"\nThe whole network trained on the labels of some families, {steps} steps, from fresh weights and from `{said['from']}`'s "
+        f"\nThe whole network trained on some families' labels, {steps} steps, from fresh weights and from `{said['from']}`'s "
         "(% of the\n"
         f"test parts, seeds {seeds}). This classifier's own layer, which sees only views, is behind a probe of the same\n"
         f"network: so short a training is far from its end.\n\n| labels | fresh | from `{said['from']}` |\n|---|---|---|\n"
