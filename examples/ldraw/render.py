@@ -89,7 +89,7 @@ def labelled(found: dict[str, Any]) -> str:
         f"\nThe whole network trained on some families' labels, {steps} steps, from fresh weights and from `{said['from']}`'s "
         "(% of the\n"
         f"test parts, seeds {seeds}). This classifier's own layer, which sees only views, is behind a probe of the same\n"
-        f"network: so short a training is far from its end.\n\n| labels | fresh | from `{said['from']}` |\n|---|---|---|\n"
+        f"network: so short a training is probably far from its end.\n\n| labels | fresh | from `{said['from']}` |\n|---|---|---|\n"
     )
     return text + "\n".join(lines) + "\n"
 
@@ -150,7 +150,7 @@ def draw(found: dict[str, Any]) -> None:
             color=colour,
             capsize=3,
         )
-        axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
+        axes.bar_label(bars, fmt="%.1f", label_type="center", color="black" if at else "white", fontsize=8)
     forest, majority = (
         statistics.mean(values(found, "forest", "forest").values()),
         100 * found["rows"]["forest"][0]["majority"],
@@ -161,7 +161,7 @@ def draw(found: dict[str, Any]) -> None:
     axes.set_xticks(range(len(names)), [f"{n}\n(labels)" if n == "supervised" else n for n in names])
     axes.set_xlim(-0.6, len(names) - 0.5)
     axes.set_ylabel("category of held-out parts, %")
-    axes.set_ylim(0, 75)
+    axes.set_ylim(0, 68)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=2, loc="upper left")
     figure.savefig(PICTURE)
