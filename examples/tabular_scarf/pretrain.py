@@ -1,7 +1,7 @@
 """Pretraining of a small table in memory: the framework's views, encoder and method in a loop of our own.
 
-It does what ``contrapose.train`` does by the same config: batches in a new order each epoch, validation by views that are drawn once,
-the weights of the least loss. That reads rows one by one, so that data of any size may train; here a table is two tensors.
+It does what ``contrapose.train`` does by the same config: batches in a new order each epoch, validation by views that are drawn
+once, the weights of the least loss. That reads rows one by one, so that data of any size may train; here a table is two tensors.
 """
 
 from __future__ import annotations
