@@ -75,20 +75,29 @@ def helps(found: Found, setting: str) -> bool:
 
 def verdict(found: Found) -> str:
     """The readings in words."""
-    said = [f"{'it helps' if helps(found, s) else 'it is not shown to help'} with {w.lower()}" for s, w in WITH.items()]
+    shown = [said for setting, said in WITH.items() if helps(found, setting)]
+    not_shown = [said for said in WITH.values() if said not in shown]
+    said = [f"it helps {_listed(shown, 'and')}"] if shown else []
+    said += [f"it is not shown to help {_listed(not_shown, 'or')}"] if not_shown else []
     more = statistics.mean(gains(found, "quarter")) > statistics.mean(gains(found, "full"))
     clearly = "clearly so" if helps(found, "quarter") and more else "not clearly more so"
-    return f"{', '.join(said)}; {clearly} with a quarter of the labels."
+    return f"{'; '.join(said)}; {clearly} with a quarter of the labels."
 
 
-WITH = {"full": "all labels", "quarter": "a quarter of them", "noise": "30 % of them wrong"}
+WITH = {"full": "with all labels", "quarter": "with a quarter of them", "noise": "with 30 % of them wrong"}
+
+
+def relative(found: Found, setting: str) -> float:
+    """The mean over tables of the gain in per cent of the accuracy from scratch: what the paper averages."""
+    scratch = [statistics.mean(accuracies(found, name, setting, "control")) for name in found["tables"]]
+    return statistics.mean(100 * g / c for g, c in zip(gains(found, setting), scratch, strict=True))
 
 
 def headline(found: Found) -> str:
     """The gains over tables."""
     lines = [
-        "| labels | paper | gain | 95 % interval | Wilcoxon p | won, tied, lost | corrected test |",
-        "|---|---|---|---|---|---|---|",
+        "| labels | gain, points | 95 % interval | relative gain, % | paper, % | Wilcoxon p | won, tied, lost | corrected test |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for setting, shown in SETTINGS.items():
         of = gains(found, setting)
@@ -100,7 +109,8 @@ def headline(found: Found) -> str:
         sure = [(p, g) for p, g in zip(corrected(found, setting), of, strict=True) if p < LEVEL]
         tested = f"{sum(g > 0 for _, g in sure)} better, {sum(g < 0 for _, g in sure)} worse"
         lines.append(
-            f"| {shown.lower()} | {PAPER[setting]:+.2f} | **{mean:+.2f}** | {mean - half:+.2f} to {mean + half:+.2f} "
+            f"| {shown.lower()} | **{mean:+.2f}** | {mean - half:+.2f} to {mean + half:+.2f} "
+            f"| {relative(found, setting):+.2f} | {PAPER[setting]:+.2f} "
             f"| {over_tables(of):.3f} | {won}, {n - won - lost}, {lost} | {tested} |"
         )
     return "\n".join(lines)
@@ -119,7 +129,7 @@ def by_table(found: Found, setting: str) -> str:
         best = max(map(statistics.mean, of))
         cells = [_bold(f"{statistics.mean(a):.1f} ± {statistics.stdev(a):.1f}", statistics.mean(a) == best) for a in of]
         gained = statistics.mean(differences(found, name, setting))
-        lines.append(f"| {name} | {' | '.join(cells)} | {gained:+.1f} | {p:.2f} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {round(gained, 1) + 0.0:+.1f} | {p:.2f} |")
     return "\n".join(lines)
 
 
@@ -144,7 +154,7 @@ def means(found: Found) -> str:
 def page(found: Found) -> str:
     """The page."""
     runs = [run for of in found["tables"].values() for run in of]
-    epochs = [run["epochs"] for run in runs]
+    epochs, batch = [run["epochs"] for run in runs], table()["pretrain"]["train"]["batch_size"]
     shown = [f"{name} ({sum(of[0]['rows'].values()):,})" for name, of in found["tables"].items()]
     return (
         (HERE / "page.txt")
@@ -157,6 +167,7 @@ def page(found: Found) -> str:
             settings="\n\n".join(by_table(found, setting) for setting in SETTINGS),
             means=means(found),
             names=", ".join(shown),
+            steps=f"{statistics.median(run['epochs'] * (run['rows']['train'] // batch) for run in runs):.0f}",
             epochs=f"{statistics.median(epochs):.0f}, {min(epochs)} to {max(epochs)}",
             torch=found["torch"],
             seconds=sum(run["seconds"] for run in runs),
@@ -183,7 +194,7 @@ def draw(found: Found, path: Path) -> None:
         overall = statistics.mean(gains(found, setting))
         panel.axvline(0, color="black", linewidth=0.8)
         panel.axvline(overall, color="#2166ac", linewidth=1.2, linestyle="--")
-        panel.set_title(f"{shown}: {overall:+.2f} (paper {PAPER[setting]:+.2f})", fontsize=10)
+        panel.set_title(f"{shown}: {overall:+.2f}", fontsize=10)
         panel.grid(axis="x", color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
     panels[0].set_yticks(range(len(names)), names)
@@ -197,6 +208,10 @@ def draw(found: Found, path: Path) -> None:
 
 def _bold(text: str, best: bool) -> str:
     return f"**{text}**" if best else text
+
+
+def _listed(words: list[str], last: str) -> str:
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def main() -> None:

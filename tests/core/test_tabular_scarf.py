@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from build_tabular import Source, draw, read, split  # noqa: E402
 from classify import Part, as_labelled  # noqa: E402
 from compare import corrected_test, holm, over_tables, wins  # noqa: E402
 from protocol import digest, one_split, parts_of, table  # noqa: E402
-from scarf_page import FIGURES, PAGE, collect, helps, page, verdict  # noqa: E402
+from scarf_page import CLASSIFIERS, FIGURES, PAGE, accuracies, collect, corrected, gains, helps, page, verdict  # noqa: E402
 
 SAID = table()
 
@@ -41,6 +42,22 @@ def test_the_runs_are_of_the_table_as_it_is(found: dict) -> None:
             assert run["config"] == digest(name, run["split"], SAID), (
                 f"make tabular-scarf: {name} has changed since its runs"
             )
+
+
+def test_what_the_page_says_in_words(found: dict) -> None:
+    assert not any(helps(found, setting) for setting in SAID["settings"])
+    assert all(statistics.mean(gains(found, setting)) > 0 for setting in SAID["settings"])
+    names = [*found["tables"]]
+    splice, spambase, vehicle = (names.index(name) for name in ("splice", "spambase", "vehicle"))
+    assert all(gains(found, setting)[splice] > 1 for setting in SAID["settings"])
+    assert corrected(found, "quarter")[splice] < 0.05
+    assert gains(found, "noise")[spambase] > 5
+    assert gains(found, "quarter")[vehicle] < -2
+    for setting in SAID["settings"]:
+        mean = {
+            c: statistics.mean(statistics.mean(accuracies(found, n, setting, c)) for n in names) for c in CLASSIFIERS
+        }
+        assert max(mean, key=mean.__getitem__) == ("scarf" if setting == "noise" else "trees")
 
 
 # The tables
