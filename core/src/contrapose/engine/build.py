@@ -138,7 +138,8 @@ class Parts:
             for modality in self.plan.names.values():
                 if modality not in {e.modality for e in encoders.values()}:
                     raise no_encoder(modality)
-            method = Method.from_data(self.recipe, encoders, seed=seed)
+            facts = {m: self.facts(m) for m in self.columns}
+            method = Method.from_data(self.recipe, encoders, seed=seed, facts=facts)
         method.engine = Engine(self.run.loss.engine, self.run.loss.tile)
         return method
 

@@ -24,7 +24,7 @@ from contrapose.methods.outputs import Outputs
 from contrapose.methods.score import LossOut, score_term
 from contrapose.methods.tables import set_up, table_width
 from contrapose.methods.temperature import Temperature, learnt_shares
-from contrapose.methods.term import BoundTerm, Path, build_args, from_node
+from contrapose.methods.term import BoundTerm, Path, Term, build_args, from_node
 from contrapose.methods.towers import Towers
 from contrapose.sources.base import Source
 from contrapose.sources.derived import Mean
@@ -56,6 +56,7 @@ class Method(nn.Module):
         views: view nodes of slots that the method fills itself (``{mixed: {use: mix, of: query}}``), in each modality. Whoever
             feeds the method makes them, as the views of its slots.
         seed: of the sources' random draws.
+        facts: by modality, what losses are told where they take it, as views and encoders are (a schema).
         path: where in a config all this stands, for messages.
 
     ``engine``, an attribute, says how pairs are visited.
@@ -73,10 +74,12 @@ class Method(nn.Module):
         slots: Any = (),
         views: Mapping[str, Any] | None = None,
         seed: int = 0,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
         path: Path = ("method",),
     ) -> None:
         super().__init__()
         self.seed = seed
+        self._facts = {modality: dict(told) for modality, told in (facts or {}).items()}
         self.slots: dict[str, int] = dict(slots) if isinstance(slots, Mapping) else dict.fromkeys(slots, 1)
         self.views = dict(views or {})
         self.clock = Clock()
@@ -106,7 +109,12 @@ class Method(nn.Module):
 
     @classmethod
     def from_data(
-        cls, data: Mapping[str, Any], encoders: Mapping[str, nn.Module], seed: int = 0, path: Path = ("method",)
+        cls,
+        data: Mapping[str, Any],
+        encoders: Mapping[str, nn.Module],
+        seed: int = 0,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
+        path: Path = ("method",),
     ) -> Method:
         """A method from a preset's mapping. Raises ``ConfigError`` with the path to what is wrong."""
         for key in data:
@@ -115,10 +123,11 @@ class Method(nn.Module):
         for key in ("branches", "terms"):
             if not data.get(key):
                 raise ConfigError(f"a method needs {key}:", path)
-        return cls(**data, encoders=encoders, seed=seed, path=path)
+        return cls(**data, encoders=encoders, seed=seed, facts=facts, path=path)
 
     def _term(self, name: str, node: Any, path: Path) -> BoundTerm:
-        term = BoundTerm(name, from_node(node, path), self._shared, path)
+        said = from_node(node, path)
+        term = BoundTerm(name, said, self._shared, self._told(said), path)
         for ref in term.refs:
             try:
                 self.width(ref)
@@ -131,6 +140,14 @@ class Method(nn.Module):
         if isinstance(term.loss, HeadLoss):
             term.loss.setup(term.query[0], self.width(term.query[0]))
         return term
+
+    def _told(self, term: Term) -> dict[str, Any]:
+        """The facts of all modalities in one, where they clash those of the term's query."""
+        query = term.query if isinstance(term.query, str) else term.query[0]
+        route = self.towers.routes.get(query.partition("/")[0].partition(".")[0])
+        own = {getattr(self.encoders[e], "modality", e) for e in route.encoders} if route else set()
+        in_order = sorted(self._facts, key=lambda modality: modality in own)
+        return {name: fact for modality in in_order for name, fact in self._facts[modality].items()}
 
     def _read(self) -> Iterator[str]:
         """Every table that a term or a source reads."""

@@ -24,6 +24,8 @@ from contrapose_tabular.schema import (
 )
 
 Type = Literal["numeric", "categorical"]
+BINS = 48
+"""Into which a column's quantiles divide it, as many as Gorishniy et al. (2022) take by default."""
 _PLURAL: dict[tuple[Kind, bool], str] = {
     ("number", False): "numbers",
     ("boolean", False): "booleans",
@@ -98,7 +100,8 @@ class _Tally:
             mean, std = float(numbers.mean()), float(numbers.std()) if np.ptp(numbers) else 1.0
         if not np.isfinite([mean, std]).all() or std == 0:
             raise ConfigError(f"column {self.name!r}: its numbers are too large or too close to be standardised")
-        return Numeric(self.name, mean, std, cells)
+        quantiles = (np.quantile(numbers, np.linspace(0, 1, BINS + 1)) - mean) / std
+        return Numeric(self.name, mean, std, cells, tuple(quantiles.tolist()))
 
     def _require_alike(self, cell: Any, kind: Kind) -> None:
         """A table read from text makes a column text for one word among its numbers: that is a slip oftener than a category."""

@@ -34,17 +34,23 @@ class Marginals:
 
     def draw(self, tickets: NDArray[np.int64]) -> NDArray[Any]:
         """Values (..., columns) for tickets (..., columns) in [0, rows)."""
-        first = np.arange(tickets.shape[-1]) * self.rows
-        return self.values[np.searchsorted(self._ends, tickets + first, side="right")]
+        return self.at(tickets + np.arange(tickets.shape[-1]) * self.rows)
+
+    def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """The values in whose share of the running sum these places lie."""
+        return self.values[np.searchsorted(self._ends, places, side="right")]
 
     def draw_batched(self, tickets: Tensor) -> Tensor:
         """The same on the tickets' device, where the table stays from the first call on."""
-        device = tickets.device
+        return self.at_batched(tickets + torch.arange(tickets.shape[-1], device=tickets.device) * self.rows)
+
+    def at_batched(self, places: Tensor) -> Tensor:
+        """``at`` on the places' device."""
+        device = places.device
         if device not in self._on:
             self._on[device] = torch.from_numpy(self.values).to(device), torch.from_numpy(self._ends).to(device)
         values, ends = self._on[device]
-        first = torch.arange(tickets.shape[-1], device=device) * self.rows
-        return values[torch.searchsorted(ends, tickets + first, right=True)]
+        return values[torch.searchsorted(ends, places, right=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays and a number."""

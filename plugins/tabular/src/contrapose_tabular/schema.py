@@ -71,12 +71,15 @@ class Numeric:
     """A column of numbers, standardised by the training split's mean and standard deviation (1 where they are all alike).
 
     ``cells`` is what its cells must hold; None where the config says that it is numeric, and any cell is read as a number.
+    ``quantiles`` of the training split, standardised and evenly spaced from the least number to the largest, are what encoders take
+    as the edges of bins.
     """
 
     name: str
     mean: float
     std: float
     cells: Kind | None = "number"
+    quantiles: tuple[float, ...] = ()
 
     def code(self, cell: Any) -> float:
         """(number - mean) / std, NaN for a blank. Raises ``DataError`` for what is no number.
@@ -162,7 +165,7 @@ class Schema:
         for column in columns:
             said = {k: v for k, v in column.items() if k != "is"}
             if column["is"] == "numeric":
-                made.append(Numeric(**said))
+                made.append(Numeric(**{**said, "quantiles": tuple(said.get("quantiles", ()))}))
             else:
                 made.append(Categorical(**{**said, "categories": tuple(said["categories"])}))
         return cls(tuple(made))
