@@ -59,18 +59,6 @@ def test_exactly_so_many_columns_are_redrawn_in_every_row(
     assert (mask.sum(axis=1) == count).all()
 
 
-def test_the_count_is_not_cut_by_rounding() -> None:
-    for rate, columns, count in [
-        (0.6, 5, 3),
-        (0.7, 10, 7),
-        (0.29, 100, 29),
-        (0.57, 100, 57),
-        (0.6, 11, 6),
-        (0.6, 3, 1),
-    ]:
-        assert Scarf(rate).count(columns) == count
-
-
 @FORMS
 def test_columns_are_chosen_uniformly_and_for_each_row_anew(samples: list[Sample], form: Any) -> None:
     mask = redrawn(form(fitted(samples), STRANGE, 4000))

@@ -39,10 +39,8 @@ class Denoise(HeadLoss):
         """See the base class."""
         self.query = query
         columns, count, hidden = len(self.schema.columns), len(self.schema.numeric), WIDER * dim
-        self.first = nn.Parameter(torch.empty(columns, dim, hidden).uniform_(-(dim**-0.5), dim**-0.5))
-        self.shift = nn.Parameter(torch.zeros(columns, 1, hidden))
-        self.last = nn.Parameter(torch.empty(count, hidden, 1).uniform_(-(hidden**-0.5), hidden**-0.5))
-        self.level = nn.Parameter(torch.zeros(count, 1, 1))
+        self.first, self.shift = _linear(columns, dim, hidden)
+        self.last, self.level = _linear(count, hidden, 1)
         self.choices = nn.ModuleList(nn.Linear(hidden, column.size) for column in self.schema.categorical)
 
     def forward(self, out: Step, batch: Batch) -> Tensor:
@@ -54,13 +52,11 @@ class Denoise(HeadLoss):
         if len(rows) % columns:
             raise ConfigError(f"the query {self.query!r} has not a position for each of {columns} columns")
         each = len(rows) // columns
-        hidden = torch.relu(rows.z.reshape(columns, each, -1) @ self.first + self.shift)
+        hidden = torch.relu(rows.z.reshape(columns, each, rows.z.shape[1]) @ self.first + self.shift)
         wanted = cells(batch, rows.take(slice(0, each)), self.schema, self.target)
-        value = 0 * hidden.sum()  # whatever kind of column the table lacks
-        if count:
-            made = (hidden[:count] @ self.last + self.level)[..., 0].T
-            errors, known = squared(made, wanted.numeric)
-            value = value + self.numbers * out.mean(errors, known * wanted.has[:, None])
+        made = (hidden[:count] @ self.last + self.level)[..., 0].T
+        errors, known = squared(made, wanted.numeric)
+        value = self.numbers * out.mean(errors, known * wanted.has[:, None])
         if self.choices:
             entropy = [
                 F.cross_entropy(choice(h), codes, reduction="none")
@@ -68,3 +64,12 @@ class Denoise(HeadLoss):
             ]
             value = value + self.categories * out.mean(torch.stack(entropy, 1).sum(1), wanted.has)
         return value
+
+
+def _linear(count: int, dim: int, out: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """Weights (count, dim, out) and biases (count, 1, out) of so many linear layers, drawn as ``nn.Linear`` draws its own."""
+    bound = dim**-0.5
+    return (
+        nn.Parameter(torch.empty(count, dim, out).uniform_(-bound, bound)),
+        nn.Parameter(torch.empty(count, 1, out).uniform_(-bound, bound)),
+    )
