@@ -23,8 +23,8 @@ def saint(
 ) -> Tensor:
     """SAINT's pretraining loss (Somepalli et al. 2021, arXiv 2106.01342; somepago/saint, pretraining.py).
 
-    clean, mixed (B, D) raw projections, never normalised; numbers (B, F) predicted for numeric (B, F); choices: logits (B, K_c) for each
-    column of codes (B, C).
+    clean, mixed (B, D) raw projections, never normalised; numbers (B, F) predicted for numeric (B, F); choices: logits (B,
+    K_c) for each column of codes (B, C).
     """
     logits = clean @ mixed.T / tau
     there = torch.stack([logits[i].logsumexp(0) - logits[i, i] for i in range(len(clean))]).mean()

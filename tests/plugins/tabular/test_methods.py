@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests.algebra import gradients
+from tests.plugins.tabular.rows import BOTH, NUMBERS, Cellwise, batch
 from tests.reference import formulas as ref
 from tests.reference import tabular as tables
 from torch import Tensor
@@ -17,7 +18,6 @@ from contrapose.config import build
 from contrapose.testing import assert_ddp_equivalent
 from contrapose.types import ident
 from contrapose_tabular.schema import Schema
-from tests.plugins.tabular.rows import BOTH, NUMBERS, Cellwise, batch
 
 SLOTS = {
     "vime": ["clean", "corrupted"],
@@ -122,7 +122,9 @@ def test_what_is_missing_is_not_predicted_but_may_have_changed() -> None:
     errors = (values - s.cells("clean", "numeric")) ** 2
     after = method.loss(given).terms
     torch.testing.assert_close(after["values"], errors[~errors.isnan()].mean())
-    assert after["mask"] != before["mask"] or (s.cells("corrupted", "numeric")[2, 1] != s.cells("clean", "numeric")[2, 1])
+    assert after["mask"] != before["mask"] or (
+        s.cells("corrupted", "numeric")[2, 1] != s.cells("clean", "numeric")[2, 1]
+    )
     # Blank in both is unchanged, though NaN equals nothing.
     corrupted = given.views["tabular/corrupted"]
     corrupted.data["numeric"] = clean.data["numeric"][[clean.index.tolist().index(i) for i in corrupted.index.tolist()]]

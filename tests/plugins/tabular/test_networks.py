@@ -35,7 +35,10 @@ def data(schema: Schema, count: int, seed: int = 0) -> dict[str, Tensor]:
     codes = [torch.randint(column.size, (count, 1), generator=draw) for column in schema.categorical]
     numeric = torch.randn(count, len(schema.numeric), generator=draw)
     numeric[torch.rand(numeric.shape, generator=draw) < 0.2] = torch.nan
-    return {"numeric": numeric, "categories": torch.cat(codes, 1) if codes else torch.zeros(count, 0, dtype=torch.int64)}
+    return {
+        "numeric": numeric,
+        "categories": torch.cat(codes, 1) if codes else torch.zeros(count, 0, dtype=torch.int64),
+    }
 
 
 @EACH
@@ -56,9 +59,16 @@ def test_any_number_of_rows_and_either_kind_of_column(name: str, columns: Any, c
 @EACH
 def test_ten_thousand_categories_and_two_thousand_columns(name: str) -> None:
     many = Schema((*NUMBERS, Categorical("city", tuple(map(str, range(10_000))))))
-    assert ENCODERS[name](many)({**data(many, 3), "categories": torch.tensor([[0], [1], [10_001]])})["pooled"].isfinite().all()
+    assert (
+        ENCODERS[name](many)({**data(many, 3), "categories": torch.tensor([[0], [1], [10_001]])})["pooled"]
+        .isfinite()
+        .all()
+    )
     wide = Schema(
-        (*(Numeric(f"n{i}", 0, 1, quantiles=(0.0, 1.0, 2.0)) for i in range(1000)), *(Categorical(f"c{i}", ("x",)) for i in range(1000)))
+        (
+            *(Numeric(f"n{i}", 0, 1, quantiles=(0.0, 1.0, 2.0)) for i in range(1000)),
+            *(Categorical(f"c{i}", ("x",)) for i in range(1000)),
+        )
     )
     with torch.no_grad():
         assert ENCODERS[name](wide)(data(wide, 2))["pooled"].isfinite().all()
@@ -138,7 +148,9 @@ def test_what_is_never_met_starts_at_nothing() -> None:
 def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rtdl_revisiting_models", None)
     for make in (ResNet, FTTransformer):
-        with pytest.raises(ConfigError, match=r"needs rtdl_revisiting_models: pip install 'contrapose-tabular\[rtdl\]'"):
+        with pytest.raises(
+            ConfigError, match=r"needs rtdl_revisiting_models: pip install 'contrapose-tabular\[rtdl\]'"
+        ):
             make(SCHEMA)
     with pytest.raises(ConfigError, match="is a multiple of heads, 8, not 12"):
         FTTransformer(SCHEMA, width=12)

@@ -19,7 +19,8 @@ How = Literal["exact", "bernoulli"]
 class Choice:
     """A share ``rate`` of the columns, chosen afresh for each row.
 
-    ``exact``: ⌊rate · M⌋ of M, any as likely (SCARF). ``bernoulli``: each for itself with probability ``rate`` (VIME, SAINT, SubTab).
+    ``exact``: ⌊rate · M⌋ of M, any as likely (SCARF). ``bernoulli``: each for itself with probability ``rate`` (VIME, SAINT,
+    SubTab).
     """
 
     rate: float

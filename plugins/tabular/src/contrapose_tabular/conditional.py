@@ -22,9 +22,9 @@ WHOLE = 0
 class Conditional:
     """Redraw a share of a row's columns from the marginals of the training rows that agree with it in a column of ``meta``.
 
-    Class-conditioned corruption of Cui et al., 2024 (arXiv:2404.17489), not SCARF's, whose marginals are those of all rows. ``within``
-    may be a label, pseudo-labels that another model gave, or a group. A row without a value there (absent, -1, NaN), or with one
-    that the training split lacks, is redrawn from all rows.
+    Class-conditioned corruption of Cui et al., 2024 (arXiv:2404.17489), not SCARF's, whose marginals are those of all rows.
+    ``within`` may be a label, pseudo-labels that another model gave, or a group. A row without a value there (absent, -1,
+    NaN), or with one that the training split lacks, is redrawn from all rows.
 
     Args:
         within: the column under ``meta`` that rows must agree in.
@@ -40,7 +40,7 @@ class Conditional:
         self._parts: dict[str, GroupMarginals] = {}
 
     def fit(self, samples: Iterable[Sample]) -> None:
-        """Take the marginals of these samples, the training split's, for each value of the column. Raises ``ConfigError`` as SCARF's."""
+        """Take the marginals of these samples, the training split's, whole and by group. Raises ``ConfigError`` as SCARF's."""
         found = [(sample.data["tabular"], float(sample.meta.get(self.within, -1))) for sample in samples]
         numeric, categories = stacked("tabular/conditional", [row for row, _ in found], self.choice)
         told = np.array([value for _, value in found])
@@ -66,7 +66,7 @@ class Conditional:
     def batched(
         self, data: Mapping[str, Tensor], generator: torch.Generator, meta: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The same distribution for a whole batch on its device; ``meta`` has the rows' values (n,) of ``within``, if there are any."""
+        """The same distribution for a whole batch on its device; ``meta`` has the rows' values (n,) of ``within``, if any."""
         numeric, categories = self._fitted()
         n, f = data["numeric"].shape
         m, device = f + data["categories"].shape[1], data["numeric"].device

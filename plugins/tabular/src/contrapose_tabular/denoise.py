@@ -17,12 +17,12 @@ WIDER = 5
 
 
 class Denoise(HeadLoss):
-    """Predict a view's cells, each from its own column's state by an MLP of its own (Somepalli et al. 2021, eq. 5).
+    """Predict a view's cells, each from its own column's state by an MLP of its own (Somepalli et al. 2021).
 
-    As in the authors' code (github.com/somepago/saint, pretraining.py): the mean squared error over all numbers, times ``numbers``, and
-    the cross-entropy summed over the columns of categories, times ``categories``. What is missing in a column of numbers isn't
-    predicted; in one of categories it is a code as any other. The query is a table whose positions are the columns, numbers
-    first (``tap: dense`` of ``tabular/ft-transformer``).
+    As in the authors' code (github.com/somepago/saint, pretraining.py): the mean squared error over all numbers, times
+    ``numbers``, and the cross-entropy summed over the columns of categories, times ``categories``. What is missing in a
+    column of numbers isn't predicted; in one of categories it is a code as any other. The query is a table whose positions
+    are the columns, numbers first (``tap: dense`` of ``tabular/ft-transformer``).
 
     Args:
         target: glob of the view to predict.

@@ -17,7 +17,7 @@ from contrapose_tabular.schema import Schema
 
 @dataclass(frozen=True)
 class Cells:
-    """For each of n rows a view's cells: ``numeric`` (n, F), ``categories`` (n, C), and ``has`` (n,), 0 where there is no such view."""
+    """A view's cells for each of n rows: ``numeric`` (n, F), ``categories`` (n, C); ``has`` (n,) is 0 where there is none."""
 
     numeric: Tensor
     categories: Tensor
@@ -64,9 +64,9 @@ def squared(made: Tensor, numeric: Tensor) -> tuple[Tensor, Tensor]:
 class Reconstruct(HeadLoss):
     """Predict a view's cells from a row's embedding by one linear layer: squared error of numbers, cross-entropy of categories.
 
-    VIME's feature estimation (Yoon et al. 2020, eq. 6) and SubTab's reconstruction (Ucar et al. 2021, eq. 3, with a shallow decoder).
-    These take categories as numbers, one-hot; here each column of them is a choice among its codes. What is missing in a column of
-    numbers isn't predicted; in one of categories it is a code as any other.
+    VIME's feature estimation (Yoon et al. 2020, eq. 6) and SubTab's reconstruction (Ucar et al. 2021, with a shallow
+    decoder). These take categories as numbers, one-hot; here each column of them is a choice among its codes. What is
+    missing in a column of numbers isn't predicted; in one of categories it is a code as any other.
 
     Args:
         target: glob of the view to predict.
@@ -104,8 +104,8 @@ class Reconstruct(HeadLoss):
 class Changed(HeadLoss):
     """Tell from a row's embedding which of its cells differ from a view's, by one linear layer and binary cross-entropy.
 
-    VIME's mask estimation (Yoon et al. 2020, eq. 5; github.com/jsyoon0823/VIME): the mask is taken after corruption, so a cell that was
-    redrawn as itself is unchanged.
+    VIME's mask estimation (Yoon et al. 2020, eq. 5; github.com/jsyoon0823/VIME): the mask is taken after corruption, so a
+    cell that was redrawn as itself is unchanged.
 
     Args:
         target: glob of the view as it was.

@@ -52,11 +52,12 @@ class InBatch:
 
 @dataclass(frozen=True)
 class Saint:
-    """CutMix on the cells, then mixup of what the encoder embeds: SAINT's second view (Somepalli et al., 2021, arXiv:2106.01342, eq. 5).
+    """CutMix on the cells, then mixup of what the encoder embeds: SAINT's second view (Somepalli et al. 2021, arXiv:2106.01342).
 
-    Each cell is replaced with probability ``cutmix`` by that of one other row a row (a permutation of the batch, which may leave a row
-    its own). The embedding is ``mixup`` of the row's and the rest of another corrupted row's: the view has the other's cells as
-    ``with_numeric`` and ``with_categories``, and ``share``, which this plugin's encoders mix by once they have embedded both.
+    Each cell is replaced with probability ``cutmix`` by that of one other row a row (a permutation of the batch, which may
+    leave a row its own). The embedding is ``mixup`` of the row's and the rest of another corrupted row's: the view has the
+    other's cells as ``with_numeric`` and ``with_categories``, and ``share``, which this plugin's encoders mix by once they
+    have embedded both.
 
     Rates are those of the authors' code (github.com/somepago/saint, ``pt_aug_lam`` and ``mixup_lam``). Its columns say which sample
     a view was mixed with, and by what share.

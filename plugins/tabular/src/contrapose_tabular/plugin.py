@@ -21,7 +21,11 @@ def _rows(name: str, target: str, summary: str, paper: str | None = None) -> Spe
 def register_modalities() -> list[Spec]:
     """Rows of a table."""
     return [
-        _rows("tabular", "modality:Tabular", "columns of numbers, words and booleans, by a schema fitted on the training split")
+        _rows(
+            "tabular",
+            "modality:Tabular",
+            "columns of numbers, words and booleans, by a schema fitted on the training split",
+        )
     ]
 
 

@@ -9,11 +9,11 @@ from pydantic import Field
 
 
 def subtab(subsets: Annotated[int, Field(ge=2)] = 4, width: Annotated[int, Field(ge=1)] = 256) -> dict[str, Any]:
-    """Subsets of a row's columns agree, pair by pair, and each tells the whole row (Ucar et al. 2021, arXiv:2110.04361, eq. 1 to 4).
+    """Subsets of a row's columns agree, pair by pair, and each tells the whole row (Ucar et al. 2021, arXiv:2110.04361).
 
-    The contrastive and the distance loss as in github.com/AstraZeneca/SubTab (utils/loss_functions.py): NT-Xent over the rows of each
-    pair alone, and squared distances of the unit vectors, both averaged over the pairs. Views: {tabular: tabular/subsets,
-    tabular.clean: tabular/eval}. Where theirs has leaky ReLUs, the head has ReLUs.
+    The contrastive and the distance loss as in github.com/AstraZeneca/SubTab (utils/loss_functions.py): NT-Xent over the
+    rows of each pair alone, and squared distances of the unit vectors, both averaged over the pairs. Where theirs has leaky
+    ReLUs, the head has ReLUs. Views: ``{tabular: tabular/subsets, tabular.clean: tabular/eval}``.
 
     Args:
         subsets: how many there are, in the slots ``subset_0``, ``subset_1``, ...

@@ -38,11 +38,11 @@ class Subset:
     """One subset of a row's columns, in the order numbers, then categories; the others are blank. Noise on its cells.
 
     ``swap``: with probability ``rate`` a cell is redrawn from its column's marginal in the training split; the authors shuffle the
-    batch's column. ``gaussian``: with probability ``rate`` a number gets normal noise of deviation ``sigma``, of its column's own; a
-    category stays.
+    batch's column. ``gaussian``: with probability ``rate`` a number gets normal noise of deviation ``sigma``, of its
+    column's own; a category stays.
 
-    The authors' encoder gets the subset's values alone, and thus the values of other columns by the same weights in the next subset.
-    Here a row keeps its columns, so an encoder knows which it sees: a blank is a blank, as everywhere in this plugin.
+    The authors' encoder gets the subset's values alone, and thus the values of other columns by the same weights in the next
+    subset. Here a row keeps its columns, so an encoder knows which it sees: a blank is a blank, as everywhere in this plugin.
 
     Args:
         which: the subset, from 0.
@@ -146,7 +146,7 @@ class Subset:
 class Subsets:
     """All of a row's subsets as views ``subset_0``, ``subset_1``, ...: see ``tabular/subset``.
 
-    A subset of its own under each slot has a batched form, too: ``tabular.subset_0: {use: tabular/subset, which: 0, batched: true}``.
+    ``tabular/subset`` under each slot makes the same, in batches too: ``tabular.subset_0: {use: tabular/subset, which: 0}``.
 
     Args:
         of: how many subsets there are.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,7 +56,8 @@ class FTTransformer(nn.Module):
         layers: how many blocks.
         width: of a token, a multiple of ``heads``, and so of ``pooled``.
         heads: of the attention, whose matrices grow with the square of the columns.
-        numbers: how a number is embedded: ``linear``, as in the paper; ``periodic``; or ``piecewise``, linear between quantiles of the
+        numbers: how a number is embedded: ``linear``, as in the paper; ``periodic``; or ``piecewise``, linear between
+        quantiles of the
             training split (Gorishniy et al., NeurIPS 2022, arXiv:2203.05556; version B of their library).
         dense: give the columns' states too.
         attention_dropout: of the attention's weights.
@@ -127,14 +127,17 @@ def _numbers(schema: Schema, width: int, kind: Numbers) -> Any:
 
 
 def bins(schema: Schema) -> list[Tensor]:
-    """The edges of each column of numbers: its distinct quantiles in the training split, standardised; a lone one has a bin above it.
+    """The edges of each column of numbers: its distinct quantiles in the training split, standardised; a lone one has a bin
+    above it.
 
     Raises ``ConfigError`` for a schema that was fitted before there were any.
     """
     edges = []
     for column in schema.numeric:
         if not column.quantiles:
-            raise ConfigError(f"column {column.name!r} has no quantiles: the schema is of an older version", ("numbers",))
+            raise ConfigError(
+                f"column {column.name!r} has no quantiles: the schema is of an older version", ("numbers",)
+            )
         found = torch.tensor(column.quantiles, dtype=torch.float32).unique()
         edges.append(found if len(found) > 1 else torch.cat([found, found + 1]))
     return edges
