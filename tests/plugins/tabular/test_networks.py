@@ -56,7 +56,9 @@ def test_any_number_of_rows_and_either_kind_of_column(name: str, columns: Any, c
     assert encoder.training
 
 
-@EACH
+@pytest.mark.parametrize(
+    "name", ["mlp", "resnet", "linear", *(pytest.param(n, marks=pytest.mark.slow) for n in ("periodic", "piecewise"))]
+)
 def test_ten_thousand_categories_and_two_thousand_columns(name: str) -> None:
     many = Schema((*NUMBERS, Categorical("city", tuple(map(str, range(10_000))))))
     assert (
