@@ -253,8 +253,8 @@ class ViewGenerator(Protocol):
 
     Optional: ``makes``, that other modality; ``view_names``, the names of its views where it makes several; ``fit(samples)``
     with ``state_dict()`` and ``load_state_dict(state)``; ``batched(data, generator)``, the same distribution on a collated
-    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``columns``, names of columns of ``meta``
-    that the batched form gets as a third argument, ``{name: (n,)}``, as far as the data have them.
+    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``columns``, names of the samples'
+    columns that the batched form gets as a third argument, a dict of tensors (n,), as far as the data have them.
     """
 
     modality: str

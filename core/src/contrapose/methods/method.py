@@ -56,8 +56,8 @@ class Method(nn.Module):
         views: view nodes of slots that the method fills itself (``{mixed: {use: mix, of: query}}``), in each modality. Whoever
             feeds the method makes them, as the views of its slots.
         seed: of the sources' random draws.
-        facts: by modality, what losses are told where they take it, as views and encoders are (a schema).
         path: where in a config all this stands, for messages.
+        facts: by modality, what losses are told where they take it, as views and encoders are (a schema).
 
     ``engine``, an attribute, says how pairs are visited.
     """
@@ -74,8 +74,8 @@ class Method(nn.Module):
         slots: Any = (),
         views: Mapping[str, Any] | None = None,
         seed: int = 0,
-        facts: Mapping[str, Mapping[str, Any]] | None = None,
         path: Path = ("method",),
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -113,8 +113,8 @@ class Method(nn.Module):
         data: Mapping[str, Any],
         encoders: Mapping[str, nn.Module],
         seed: int = 0,
-        facts: Mapping[str, Mapping[str, Any]] | None = None,
         path: Path = ("method",),
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Method:
         """A method from a preset's mapping. Raises ``ConfigError`` with the path to what is wrong."""
         for key in data:
