@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -129,7 +130,9 @@ def test_edges_are_the_training_splits_quantiles() -> None:
     assert [edges.tolist() for edges in bins(SCHEMA)] == [[-1.0, 0.0, 2.0], [3.0, 4.0]]
     cells = [{"x": float(i * i), "same": 1} for i in range(200)]
     schema = infer(cells)
-    assert Schema.from_json(schema.to_json()) == schema
+    again = Schema.from_json(json.loads(json.dumps(schema.to_json())))
+    assert again == schema
+    assert [c.quantiles for c in again.numeric] == [c.quantiles for c in schema.numeric]
     x, same = (torch.tensor(column.quantiles, dtype=torch.float64) for column in schema.numeric)
     assert len(x) == BINS + 1
     values = torch.tensor([row["x"] for row in cells], dtype=torch.float64)

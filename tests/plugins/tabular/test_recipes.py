@@ -52,6 +52,7 @@ def test_a_split_by_column_takes_the_place_of_the_recipes() -> None:
     assert with_recipe(cp.Config.of(config("scarf", split={"val": 0.2}))).run.split.plain()["val"] == 0.2
 
 
+@pytest.mark.slow
 def test_scarf_stops_by_itself(tmp_path: Path) -> None:
     """Once ten corruptions of each row of the validation split were no better for three epochs."""
     small = {"tabular": {"layers": 2, "width": 32}}
@@ -70,7 +71,7 @@ def test_the_others_train(name: str, tmp_path: Path) -> None:
     changes = {
         "split": {"column": "split"},
         "encoders": {"tabular": small},
-        "train": {**QUICK, "epochs": 3, "batch_size": 64},
+        "train": {**QUICK, "epochs": 2, "batch_size": 64},
     }
     run = cp.train(config(name, **changes), out=tmp_path / "run", quiet=True)
     with open(run.dir / "metrics.csv") as file:

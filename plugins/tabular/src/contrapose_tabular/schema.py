@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from numbers import Real
@@ -79,7 +79,7 @@ class Numeric:
     mean: float
     std: float
     cells: Kind | None = "number"
-    quantiles: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = field(default=(), compare=False)  # equal columns are those that code cells alike
 
     def code(self, cell: Any) -> float:
         """(number - mean) / std, NaN for a blank. Raises ``DataError`` for what is no number.
