@@ -31,6 +31,7 @@ CPU = (
     "siglip_mem",
     "multi_positive_cpu",
     "fps",
+    "views_image",
     "views_tabular",
     "framework_tax",
 )
