@@ -6,14 +6,16 @@ import json
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from contrapose import ConfigError
 from contrapose_tabular.encoders import MLP
-from contrapose_tabular.infer import BINS, infer
+from contrapose_tabular.infer import infer
 from contrapose_tabular.inputs import Categories
+from contrapose_tabular.quantiles import BINS, MOST, Quantiles
 from contrapose_tabular.resnet import ResNet
 from contrapose_tabular.schema import MISSING, UNSEEN, Categorical, Numeric, Schema
 from contrapose_tabular.transformer import FTTransformer, Tokens, bins
@@ -143,6 +145,21 @@ def test_edges_are_the_training_splits_quantiles() -> None:
     assert same.unique().tolist() == [0.0]
     with pytest.raises(ConfigError, match="column 'a' has no quantiles: the schema is of an older version"):
         FTTransformer(Schema((Numeric("a", 0, 1),)), 1, 8, 2, numbers="piecewise")
+
+
+def test_quantiles_of_more_numbers_than_are_kept() -> None:
+    """Whatever the parts they come in; the ends are those of all."""
+    numbers = np.random.default_rng(0).exponential(size=5 * MOST)
+    found = []
+    for size in (1000, 777_777):
+        quantiles = Quantiles()
+        for start in range(0, len(numbers), size):
+            quantiles.add(numbers[start : start + size])
+        found.append(quantiles.edges())
+        assert sum(map(len, quantiles._kept)) <= MOST
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0][1:-1], np.quantile(numbers, np.linspace(0, 1, BINS + 1))[1:-1], rtol=0.05)
+    assert (found[0][0], found[0][-1]) == (numbers.min(), numbers.max())
 
 
 def test_what_is_never_met_starts_at_nothing() -> None:

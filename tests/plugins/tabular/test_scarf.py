@@ -14,6 +14,7 @@ from scipy import stats
 
 from contrapose import ConfigError, Sample, build
 from contrapose.engine.fitted import load_fitted, save_fitted
+from contrapose_tabular.marginals import Marginals
 from contrapose_tabular.modality import Row, Tabular
 from contrapose_tabular.scarf import Scarf
 
@@ -167,6 +168,15 @@ def test_same_draws_from_the_same_generator_and_after_saving(samples: list[Sampl
         for part, again in other.batched(batch, torch.Generator().manual_seed(4)).items():
             torch.testing.assert_close(again, first[part], rtol=0, atol=0, equal_nan=True)
             assert again.dtype == batch[part].dtype
+
+
+def test_searched_values_are_those_that_are_written_out(table: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    tickets = torch.randint(500, (300, 7))
+    made = Marginals.of(table["numeric"]).draw_batched(tickets)
+    np.testing.assert_array_equal(made, Marginals.of(table["numeric"]).draw(tickets.numpy()))
+    monkeypatch.setattr("contrapose_tabular.marginals.MOST", 100)
+    searched = Marginals.of(table["numeric"]).draw_batched(tickets)
+    torch.testing.assert_close(searched, made, rtol=0, atol=0, equal_nan=True)
 
 
 def test_the_state_holds_values_not_rows(samples: list[Sample]) -> None:

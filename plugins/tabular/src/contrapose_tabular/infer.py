@@ -10,6 +10,7 @@ import numpy as np
 
 from contrapose.config.messages import show
 from contrapose.errors import ConfigError, did_you_mean, warn
+from contrapose_tabular.quantiles import Quantiles
 from contrapose_tabular.schema import (
     Categorical,
     Column,
@@ -24,8 +25,6 @@ from contrapose_tabular.schema import (
 )
 
 Type = Literal["numeric", "categorical"]
-BINS = 48
-"""Into which a column's quantiles divide it, as many as Gorishniy et al. (2022) take by default."""
 _PLURAL: dict[tuple[Kind, bool], str] = {
     ("number", False): "numbers",
     ("boolean", False): "booleans",
@@ -100,8 +99,9 @@ class _Tally:
             mean, std = float(numbers.mean()), float(numbers.std()) if np.ptp(numbers) else 1.0
         if not np.isfinite([mean, std]).all() or std == 0:
             raise ConfigError(f"column {self.name!r}: its numbers are too large or too close to be standardised")
-        quantiles = (np.quantile(numbers, np.linspace(0, 1, BINS + 1)) - mean) / std
-        return Numeric(self.name, mean, std, cells, tuple(quantiles.tolist()))
+        quantiles = Quantiles()
+        quantiles.add(numbers)
+        return Numeric(self.name, mean, std, cells, tuple(((quantiles.edges() - mean) / std).tolist()))
 
     def _require_alike(self, cell: Any, kind: Kind) -> None:
         """A table read from text makes a column text for one word among its numbers: that is a slip oftener than a category."""
