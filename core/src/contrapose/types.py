@@ -259,8 +259,8 @@ class ViewGenerator(Protocol):
     batch with a ``torch.Generator`` of its device, for a view of the same modality; ``columns``, names of the samples'
     columns that the batched form gets as a third argument, a dict of tensors (n,), as far as the data have them;
     ``refresh(look, clock)``, called at the start of each epoch, with the same two methods, its state then being a flat dict of
-    tensors that checkpoints hold: look, given a view generator and the name of a table, iterates over that table batch by batch, for all
-    training samples as the generator shows them; to be returned is whether other views are made from now on.
+    tensors that checkpoints hold: look, given a view generator and the name of a table, iterates over that table batch by batch,
+    for all training samples as the generator shows them; to be returned is whether other views are made from now on.
     """
 
     modality: str

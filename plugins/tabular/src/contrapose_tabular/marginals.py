@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-
 MOST = 2**24
 """So many places are written out on a device, a value each; beyond, values are searched for, which takes longer."""
 
