@@ -21,8 +21,7 @@ def require_alike(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> None:
         cells = [row[column.source] for row in rows if not is_blank(row.get(column.source))]
         errors = [error for cell in cells if (error := _refusal(column, cell)) is not None]
         if errors and len(errors) == len(cells):
-            of = f"all of the first {len(cells):,}" if len(cells) > 1 else "the only one"
-            raise DataError(f"{errors[0]} ({of} that aren't blank): its type has changed")
+            raise DataError(f"{errors[0]}, and so in all {len(cells):,} cells looked at: its type has changed")
 
 
 def _refusal(column: Column, cell: Any) -> DataError | None:

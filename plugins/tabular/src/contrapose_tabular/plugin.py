@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contrapose import Spec, hookimpl
 
 CONTRAPOSE_API = 1
@@ -62,3 +64,11 @@ def register_methods() -> list[Spec]:
             paper=_SCARF,
         )
     ]
+
+
+@hookimpl
+def register_commands(cli: Any) -> None:
+    """``contrapose schema``: what a table's columns would be taken for."""
+    from contrapose_tabular.command import schema
+
+    cli.command()(schema)
