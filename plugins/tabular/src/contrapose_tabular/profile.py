@@ -84,7 +84,7 @@ def _profile(name: str, column: pa.ChunkedArray, said: Type | None) -> ColumnPro
     distinct = int(pc.count_distinct(column).as_py())
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     suggested, why, modality = (said, "types says so", None) if said else _taken(name, column, distinct, text)
-    tally = Tally(name, None if suggested == _default(kind) else suggested)  # as a run would, if nothing is said
+    tally = Tally(name, said or (None if suggested == _default(kind) else suggested))  # as a run would
     missing, shows = column.null_count / len(column), ""
     if suggested not in ("id", "ignored"):
         try:
@@ -122,7 +122,9 @@ def _taken(name: str, column: pa.ChunkedArray, distinct: int, text: bool) -> tup
         words = [w for w in pc.unique(column)[:SEEN].to_pylist() if not is_blank(w)]
     except UnicodeDecodeError:
         return "ignored", "it holds text that isn't UTF-8", None
-    if words and all("-" in w and as_time(w) for w in words):
+    if not words:
+        return "ignored", "every cell is blank", None
+    if all("-" in w and as_time(w) for w in words):
         return "time", "text that reads as dates", None
     if len(words) == 2 and all(as_truth(w) for w in words):
         return "boolean", f"{words[0]} and {words[1]}", None
@@ -131,13 +133,14 @@ def _taken(name: str, column: pa.ChunkedArray, distinct: int, text: bool) -> tup
     many = distinct > len(column) / 2
     if many and sum(len(w.split()) for w in words) > 2.5 * len(words):
         return "ignored", f"free text: modalities: {{text: {name}}}", "text"
-    numbers = words and all(reads_as_number(w) for w in words)
-    if own and not numbers and distinct > 20:
+    numbers = sum(reads_as_number(w) for w in words) / len(words)
+    if own and numbers < 0.5 and distinct > 20:
         return "id", "each row has its own", None
     if distinct > TOO_MANY:
         return "ignored", f"more than {TOO_MANY:,} words", None
-    told = "; numeric where these are quantities" if numbers else "; an id?" if distinct > MANY else ""
-    return "categorical", f"{'numbers in text' if numbers else 'words'}{told}", None
+    if numbers == 1:
+        return "categorical", "numbers in text; numeric where these are quantities", None
+    return "categorical", f"words{'; an id?' if distinct > MANY else ''}", None
 
 
 def _shows(tally: Tally, type: Type) -> str:
@@ -176,7 +179,7 @@ def _counts(column: pa.ChunkedArray) -> bool:
 def _reads(words: list[str]) -> str | None:
     """The modality that reads files named so; None where these are no names of files."""
     suffixes = {PurePath(word).suffix.lower() for word in words if "\0" not in word}
-    if not words or not all(1 < len(s) <= 6 and s[1:].isalnum() and not s[1:].isdigit() for s in suffixes):
+    if not all(1 < len(s) <= 6 and s[1:].isalnum() and not s[1:].isdigit() for s in suffixes):
         return None
     for offer in registry().offers("modality"):
         extensions = getattr(registry().load("modality", offer.name), "extensions", ())
