@@ -221,7 +221,7 @@ def test_utf16_is_told_and_what_only_looks_odd_is_read(tmp_path):
     (tmp_path / "w.csv").write_text("a,b\n1,2\n", encoding="utf-16")
     with pytest.raises(DataError, match="it is UTF-16; save it as UTF-8"):
         open_reader(tmp_path / "w.csv", MODALITIES, {"cells": "a"})
-    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n1,x\"y\r\n2,\"two\nlines \"\"\"\r\n")
+    (tmp_path / "bom.csv").write_bytes(b'\xef\xbb\xbfa,b\r\n1,x"y\r\n2,"two\nlines """\r\n')
     reader = open_reader(tmp_path / "bom.csv", MODALITIES, {"cells": ["a", "b"]})
     assert [reader[i].data["cells"] for i in range(2)] == [{"a": 1, "b": 'x"y'}, {"a": 2, "b": 'two\nlines "'}]
 

@@ -108,8 +108,15 @@ def test_what_the_config_may_say() -> None:
     assert of(["yes", "No", None, "Y"], "boolean") == [Categorical("c", ("false", "true"), None, True)]
     assert of([0, 1, 1], "boolean") == [Categorical("c", ("false", "true"), None, True)]
     assert of([0, 2], "boolean") == ["column 'c': 2 is neither true nor false: mend it, or leave it blank"]
-    assert [c.name for c in of(["2024-12-31", None, "2025-01-01T12:00Z"], "time")] == ["c", "c.month", "c.weekday", "c.hour"]
-    assert of(["2024-12-31", "soon"], "time")[0].startswith("column 'c': 'soon' is no date or time: write it as 2024-12-31")
+    assert [c.name for c in of(["2024-12-31", None, "2025-01-01T12:00Z"], "time")] == [
+        "c",
+        "c.month",
+        "c.weekday",
+        "c.hour",
+    ]
+    assert of(["2024-12-31", "soon"], "time")[0].startswith(
+        "column 'c': 'soon' is no date or time: write it as 2024-12-31"
+    )
     assert of([1, 2], "time")[0].startswith("column 'c': 1 is no date or time")
     assert of([1, 2], "id") == ["nothing to learn from: c are all left out"]
 

@@ -9,7 +9,9 @@ import typer
 
 
 def schema(
-    data: Annotated[Path, typer.Argument(help="A Parquet, CSV, TSV or JSONL table, or a packed folder.", metavar="DATA")],
+    data: Annotated[
+        Path, typer.Argument(help="A Parquet, CSV, TSV or JSONL table, or a packed folder.", metavar="DATA")
+    ],
     yaml: Annotated[bool, typer.Option("--yaml", help="Print what to paste into a config instead.")] = False,
 ) -> None:
     """Show what each column of a table would be taken for, and why."""

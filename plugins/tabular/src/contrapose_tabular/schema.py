@@ -223,4 +223,6 @@ def _require(name: str, cells: Kind | None, cell: Any) -> None:
 def _unexpected(name: str, cells: Kind | None, cell: Any) -> DataError:
     expected = _EXPECTED[cells] if cells else "a number, text, a time or true or false"
     shown = cell if kind_of(cell) == "time" else show(cell)
-    return DataError(f"column {name!r}: expected {expected} as in the training split, found {_FOUND[kind_of(cell)]}{shown}")
+    return DataError(
+        f"column {name!r}: expected {expected} as in the training split, found {_FOUND[kind_of(cell)]}{shown}"
+    )

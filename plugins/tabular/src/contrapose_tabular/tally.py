@@ -74,18 +74,20 @@ class Tally:
         elif means == "time":
             time = as_time(cell)
             if time is None:
-                raise ConfigError(f"column {self.name!r}: {show(cell)} is no date or time: write it as 2024-12-31 or 2024-12-31T23:59")
+                raise ConfigError(
+                    f"column {self.name!r}: {show(cell)} is no date or time: write it as 2024-12-31 or 2024-12-31T23:59"
+                )
             self._hours |= bool(time.hour or time.minute)
             self._wait(seconds(time), count)
         else:
             word = as_truth(cell) if self.type == "boolean" else as_word(cell)
             if word is None:
-                raise ConfigError(f"column {self.name!r}: {show(cell)} is neither true nor false: mend it, or leave it blank")
+                raise ConfigError(
+                    f"column {self.name!r}: {show(cell)} is neither true nor false: mend it, or leave it blank"
+                )
             self.words[word] = self.words.get(word, 0) + count
             if len(self.words) > TOO_MANY:
-                raise ConfigError(
-                    f"column {self.name!r} has more than {TOO_MANY:,} categories: {self._no_category()}"
-                )
+                raise ConfigError(f"column {self.name!r} has more than {TOO_MANY:,} categories: {self._no_category()}")
 
     def add_column(self, column: pa.Array) -> None:
         """Count an array's cells in: numbers and times by numpy, of the rest each distinct cell once."""
@@ -155,7 +157,12 @@ class Tally:
 
     def _means(self, kind: Kind | None) -> Kind:
         """As what a cell of this kind is counted."""
-        said: dict[str | None, Kind] = {"numeric": "number", "time": "time", "categorical": "text", "boolean": "boolean"}
+        said: dict[str | None, Kind] = {
+            "numeric": "number",
+            "time": "time",
+            "categorical": "text",
+            "boolean": "boolean",
+        }
         return said.get(self.type) or kind or "text"
 
     def _wait(self, number: float, count: int) -> None:
