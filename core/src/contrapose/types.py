@@ -235,8 +235,8 @@ class Modality(Protocol):
     ``suggest(columns, root, small)``, a ``Suggestion`` for a table of which it gets some values a column, or None, sized for a
     ``small`` machine or for one with a GPU.
 
-    The ``cells`` of ``fit`` and ``check_cells`` are iterated as often as one likes, a mapping by column a sample. Of tables they may also
-    have ``batches()``, the same as Arrow record batches, and ``names``, all columns of the data, whoever reads them.
+    The ``cells`` of ``fit`` and ``check_cells`` are iterated as often as one likes, a mapping by column a sample. Of tables they may
+    also have ``batches()``, the same as Arrow record batches, and ``names``, all columns of the data, whoever reads them.
     """
 
     name: str

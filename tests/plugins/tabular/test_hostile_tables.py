@@ -55,6 +55,12 @@ def config(data: str, columns: list[str], **train: int) -> dict:
     }
 
 
+def fitted(said: dict) -> Parts:
+    parts = Parts(cp.Config.of(said))
+    parts.facts("tabular")
+    return parts
+
+
 def written(folder: Path, text: str | bytes) -> str:
     (folder / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     return str(folder / "t.csv")
@@ -96,8 +102,8 @@ def test_ten_thousand_categories_train_and_are_told(tmp_path: Path) -> None:
     frame = pa.table({"word": words, "size": [float(i % 7) for i in range(10_000)]})
     said = config("", ["word", "size"]) | {"data": frame, "views": {"tabular": "tabular/eval"}}
     with pytest.warns(ContraposeWarning, match=r"column 'word' has 10,000 categories"):
-        parts = Parts(cp.Config.of(said))
-        encoder = parts.make_method().encoders["tabular"]
+        parts = fitted(said)
+    encoder = parts.make_method().encoders["tabular"]
     rows = [parts.splits["train"][i].data["tabular"] for i in (0, 9_999)]
     assert encoder(parts.modalities["tabular"].collate(rows))["pooled"].shape == (2, 8)
 

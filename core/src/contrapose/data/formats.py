@@ -93,7 +93,8 @@ def _csv_text(path: Path) -> Iterator[pa.RecordBatch]:
     other = {";": "semicolons", "\t": "tabs"}.get(next((c for c in ";\t" if c in header[0]), ""), "")
     if other and len(header) == 1:
         raise DataError(
-            f"{path}: one column, {header[0]!r:.60}, seems to be several, parted by {other}: save it with commas, or with tabs as .tsv"
+            f"{path}: one column, {header[0]!r:.60}, seems to be several, parted by {other}: save it with commas, or with "
+            "tabs as .tsv"
         )
     as_text = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]

@@ -34,9 +34,9 @@ def open_reader(
 
     ``data`` is a manifest, a folder, a packed folder or tar shards (relative to ``base`` where they are there, else to the
     working folder), an address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, a table that
-    Python holds (of pandas, polars, pyarrow), or a reader already; it is a `StreamReader` where ``streaming`` is said. ``columns`` says which column or columns hold each
-    modality, ``meta`` which columns become numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or
-    `ConfigError`.
+    Python holds (of pandas, polars, pyarrow), or a reader already; it is a `StreamReader` where ``streaming`` is said.
+    ``columns`` says which column or columns hold each modality, ``meta`` which columns become numbers, ``vocabularies`` the
+    codes that a run gave to labels. Raises `DataError` or `ConfigError`.
     """
     context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
     if isinstance(data, Mapping):

@@ -29,8 +29,8 @@ MISSING, UNSEEN, FIRST = 0, 1, 2
 """Codes of a category: of a blank cell, of a word that the training split lacks, of the first word that it has."""
 
 PARTS = {
-    "month": tuple("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()),
-    "weekday": tuple("Mon Tue Wed Thu Fri Sat Sun".split()),
+    "month": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+    "weekday": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
     "hour": tuple(f"{hour:02}" for hour in range(24)),
 }
 """What comes round again in a time: each part is a category of its own, so that a view that redraws one never makes a time
