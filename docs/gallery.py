@@ -120,7 +120,7 @@ def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Seq
         previews = []
         for sample, made in zip(samples, found, strict=True):
             previews.append(parts.modalities[modality].preview(sample.data[modality]))
-            previews += [parts.modalities[v.modality or modality].preview(v.data) for v in made]
+            previews += [_preview(parts, v, modality) for v in made]
         rows.append((name.partition("/")[2], previews))
     said = []
     count = -(-len(rows) // ROWS)
@@ -132,6 +132,15 @@ def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Seq
         names = ", ".join(name for name, _ in part)
         said.append(f"![{modality} views: {names}](figures/{file.name})\n")
     return said
+
+
+def _preview(parts: Parts, view: View, modality: str) -> Any:
+    """A view as its modality shows it; of a clip four frames, in a square."""
+    if view.modality == "video":
+        first, second, third, last = (view.data[i * (len(view.data) - 1) // 3] for i in range(4))
+        square = np.concatenate([np.concatenate([first, second], axis=1), np.concatenate([third, last], axis=1)])
+        return parts.modalities["image"].preview(square)
+    return parts.modalities[view.modality or modality].preview(view.data)
 
 
 def _table(parts: Parts, modality: str, offers: Iterable[Offer], samples: Sequence[Sample]) -> str:

@@ -65,7 +65,7 @@ class BalanceConfig(Section):
 
 
 class TrainConfig(Section):
-    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
+    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs. ``weight_decay`` may be a schedule.
 
     ``balance`` evens out how often the values of a column come.
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
@@ -74,6 +74,8 @@ class TrainConfig(Section):
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
     ``sync_batchnorm`` takes BatchNorm's statistics over all processes; ``shard`` splits the parameters of encoders and heads, their
     twins and the optimizer's state among the processes (FSDP2).
+    ``frozen`` names encoders that stay as they are (``encoder``), or with their projectors (``tower``); ``cache`` keeps what frozen
+    encoders give, by sample, so that each is asked once.
     """
 
     epochs: Count = 100
@@ -83,8 +85,10 @@ class TrainConfig(Section):
     chunk_batchnorm: bool = False
     sync_batchnorm: bool = False
     shard: bool = False
+    frozen: dict[str, Literal["encoder", "tower"]] = {}
+    cache: bool = False
     lr: Positive = 1e-3
-    weight_decay: NonNegative = 1e-4
+    weight_decay: NonNegative | dict[str, Any] = 1e-4
     optimizer: Node = "adamw"
     warmup: NonNegative = 0.0
     schedule: Node = "cosine"
@@ -176,7 +180,7 @@ class RunConfig(Section):
     data: Node
     meta: Meta = {}
     split: SplitConfig | None = None
-    modalities: dict[str, str | list[str] | ModalityConfig] = {}
+    modalities: dict[str, str | list[str] | ModalityConfig | None] = {}
     views: dict[str, Node] = {}
     encoders: dict[str, Node] = {}
     method: Node = None
@@ -184,6 +188,7 @@ class RunConfig(Section):
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    extend: str | None = None
     out: str | None = None
 
     @model_validator(mode="before")

@@ -148,10 +148,10 @@ class TableReader:
         part._rows = self._rows[np.asarray(positions, dtype=np.int64)]
         return part
 
-    def only(self, modality: str) -> TableReader:
-        """The same samples, of which this modality alone is loaded."""
+    def only(self, *modalities: str) -> TableReader:
+        """The same samples, of which these modalities alone are loaded."""
         part = copy.copy(self)
-        part._columns = {name: columns for name, columns in self._columns.items() if name == modality}
+        part._columns = {name: columns for name, columns in self._columns.items() if name in modalities}
         return part
 
     def fingerprint(self) -> str:

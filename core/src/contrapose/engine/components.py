@@ -30,10 +30,13 @@ class Samples:
         return (sample for sample in samples if self.modality in sample.data)
 
 
-def modality_of(node: Any) -> str | None:
-    """What a named encoder reads, as far as its offer says so."""
+def modality_of(node: Any, kind: str = "encoder") -> str | None:
+    """What an encoder or a view reads, as far as its offer, or the class or function itself, says so."""
     name = node.get("use") if isinstance(node, Mapping) else node
-    offers = registry().offers("encoder") if isinstance(name, str) else []
+    if not isinstance(name, str):
+        said = getattr(name, "modality", None)
+        return said if isinstance(said, str) else None
+    offers = registry().offers(kind)
     return next((o.spec.modality for o in offers if name in (o.name, o.spec.name)), None)
 
 

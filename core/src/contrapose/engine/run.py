@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import nn
 
 from contrapose.config import Config
 from contrapose.data import Loader, StreamLoader
+<<<<<<< HEAD
 from contrapose.data.failure import one_line
 from contrapose.data.frame import is_frame
 from contrapose.errors import CheckpointError, ConfigError, DataError
+=======
+from contrapose.errors import ConfigError
+>>>>>>> main
 from contrapose.methods.method import Method
 from contrapose.plugins import registry
-from contrapose.types import Batch, Reader, Rows, StreamReader
+from contrapose.types import Batch, Rows, StreamReader, ViewGenerator
 
 from . import checkpoint, folder
 from .build import Parts, fingerprint
-from .calibrate import calibrate
 from .checkpoint import Checkpoint
-from .device import accelerator_for, use_cuda
-from .early_stopping import best_step, require_split, validation_batches, verdict
-from .embed import Embeddings, Head, embed, table
+from .device import accelerator_for
+from .early_stopping import require_split, validation_batches, verdict
+from .embed import table
+from .extend import prepared
 from .fitted import load_fitted, save_fitted
+from .frozen import frozen_line
+from .learnt import LearntViews
 from .metrics import read_metrics
 from .origin import changes, origin
-from .recipe import with_recipe
 from .shard import wanted
 from .shortage import told
-from .skipped import Unread, read_skipped
 from .summary import summary
+from .taps import keep, require_keepable
 from .train import Feed, check, fit
+from .trained import Run, require_own
+
+__all__ = ["Run", "load", "train"]
 
 Source = str | Path | Mapping[str, Any] | Config
 
@@ -49,6 +54,7 @@ def train(
     set: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     resume: str | Path | None = None,
+    extend: str | Path | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Run:
@@ -59,6 +65,7 @@ def train(
         set: overrides, ``"train.lr=3e-4"``.
         plugins: Python files whose components are offered too.
         resume: a run folder to go on from, at its last whole checkpoint.
+        extend: a run folder whose towers go on in the new run, as the config's ``extend`` says too.
         out: the run folder; by default the config's ``out``, or ``runs/<config's name>``.
         quiet: print nothing.
 
@@ -72,19 +79,19 @@ def train(
     for file in plugins:
         registry().load_file(file)
     if resume is not None:
-        return _resume(Path(resume), None if config is None else _open(config, set), set, quiet)
+        if extend is not None:
+            raise ConfigError("--extend begins a new run, and --resume goes on with one: give one of them")
+        return _resume(Path(resume), None if config is None else _open(config, set).config, set, quiet)
     if config is None:
         raise ConfigError("give a config, or the run to resume")
-    wanted = _open(config, set)
+    parts = _open(config, set, extend)
+    wanted = parts.config
     where = Path(out or wanted.run.out or Path("runs") / (wanted.source.stem if wanted.source else "run"))
     with wanted.located():  # a config's error says its file and line here too
         folder.require_free(where)
         accelerator = accelerator_for(wanted.run.train)
         console = Console(quiet=quiet or not accelerator.is_main_process)
-        parts = Parts(wanted)
-        method, loader = _prepare(
-            parts, accelerator
-        )  # whatever is wrong with the config is said before a folder is made
+        method, loader = _prepare(parts, accelerator)  # what is wrong with the config is said before a folder is made
         fitted, tree = parts.fitted(), folder.resolved(wanted)
         accelerator.wait_for_everyone()
         with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
@@ -108,10 +115,11 @@ def load(path: str | Path, config: Source | None = None) -> Run:
     saved = folder.read_config(where)
     if config is None:
         folder.require_rebuildable(saved)
-    parts = Parts(saved if config is None else _open(config, ()), load_fitted(where))
+    parts = Parts(saved if config is None else _open(config, ()).config, load_fitted(where))
     return Run(where, parts)
 
 
+<<<<<<< HEAD
 class Run:
     """A trained run: its folder ``dir``, its ``config``, and its ``method`` with the last checkpoint's weights."""
 
@@ -208,8 +216,14 @@ class Run:
 
 
 def _open(config: Source, overrides: Sequence[str]) -> Config:
+=======
+def _open(config: Source, overrides: Sequence[str], extend: str | Path | None = None) -> Parts:
+>>>>>>> main
     opened = Config.load(config, overrides) if isinstance(config, (str, Path)) else Config.of(config, overrides)
-    return with_recipe(opened)
+    if extend is not None:
+        opened.data = {**opened.data, "extend": str(Path(extend).resolve())}
+    with opened.located():
+        return prepared(opened)
 
 
 def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet: bool) -> Run:
@@ -228,7 +242,7 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
             last = checkpoint.newest(
                 where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False, soft_wrap=True)
             )
-            _require_own(last, parts, method)
+            require_own(last, parts, method)
             console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
             here = origin(accelerator, config.run.train)
             for change in changes(last.state, here, stream=isinstance(loader, StreamLoader)):
@@ -249,10 +263,13 @@ def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
     require_split(parts)
-    if isinstance(parts.splits["train"], StreamReader) and (needy := method.needs_positions):
-        raise ConfigError(
-            "it needs to know all samples, and a stream doesn't say; pack the data", ("method", "sources", needy[0])
-        )
+    if isinstance(parts.splits["train"], StreamReader):
+        needy: list[tuple[str, ...]] = [("method", "sources", name) for name in method.needs_positions]
+        needy += [("views", key.partition("/")[0]) for key in parts.plan.learning]
+        if needy:
+            raise ConfigError("it needs to know all samples, and a stream doesn't say; pack the data", needy[0])
+    if parts.run.train.cache:
+        require_keepable(parts, method)
     return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 
@@ -266,6 +283,14 @@ def _fit(
     console: Console,
     quiet: bool,
 ) -> Run:
+    if line := frozen_line(method):
+        console.print(line, highlight=False, soft_wrap=True)
+    if parts.run.train.cache:
+        if last is not None:
+            method.load_state_dict(last.tensors("model"))  # what is kept is of these weights
+        kept = keep(parts, method, accelerator, console)
+        loader = parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device, kept)
+
     def batches(epoch: int, start: int) -> Iterable[Batch]:
         loader.set_epoch(epoch, start)
         return loader
@@ -275,9 +300,16 @@ def _fit(
             method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device), ref
         )
 
+    def look(view: ViewGenerator, ref: str) -> Iterator[Rows]:
+        seen = parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device, view)
+        return (method.table(batch, ref) for batch in seen)
+
+    views = LearntViews(parts.plan, look, loader) if parts.plan.learning else None
+    if views is not None and last is not None:
+        views.load(last.tensors("views"))
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
     stream = loader.state if isinstance(loader, StreamLoader) else None
-    feed = Feed(batches, len(loader), embed_train, stream, validation_batches(parts, accelerator))
+    feed = Feed(batches, len(loader), embed_train, stream, validation_batches(parts, accelerator), views)
     split = wanted(parts.run.train)
     if split:
         method = copy.deepcopy(method)  # its weights stay split; encoders that the config holds as objects must not
@@ -295,12 +327,3 @@ def _fit(
         f"saved in {where}; next: contrapose report {where}{registry().options}", highlight=False, soft_wrap=True
     )
     return run
-
-
-def _require_own(last: Checkpoint, parts: Parts, method: Method) -> None:
-    if last.state.get("fingerprint") != fingerprint(parts.recipe, method):
-        raise CheckpointError(f"{last.path} is of another method, or of other encoders, than this run's config says")
-
-
-def _device(config: Config) -> torch.device:
-    return torch.device("cuda" if use_cuda(config.run.train.device) else "cpu")

@@ -56,6 +56,7 @@ class Method(nn.Module):
         views: view nodes of slots that the method fills itself (``{mixed: {use: mix, of: query}}``), in each modality. Whoever
             feeds the method makes them, as the views of its slots.
         seed: of the sources' random draws.
+        frozen: encoders by name that stay as they are: ``encoder`` alone, or ``tower``, its projector too.
         path: where in a config all this stands, for messages.
 
     ``engine``, an attribute, says how pairs are visited.
@@ -74,6 +75,7 @@ class Method(nn.Module):
         views: Mapping[str, Any] | None = None,
         seed: int = 0,
         path: Path = ("method",),
+        frozen: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -84,7 +86,7 @@ class Method(nn.Module):
             n: b if isinstance(b, Branch) else build_args(Branch, b, (*path, "branches", n))
             for n, b in branches.items()
         }
-        self.towers = Towers(made, encoders, (*path, "branches"))
+        self.towers = Towers(made, encoders, (*path, "branches"), frozen)
         self.sources = Named()
         for name, node in (sources or {}).items():
             source = build("source", node, (*path, "sources", name), name=name)
@@ -107,7 +109,12 @@ class Method(nn.Module):
 
     @classmethod
     def from_data(
-        cls, data: Mapping[str, Any], encoders: Mapping[str, nn.Module], seed: int = 0, path: Path = ("method",)
+        cls,
+        data: Mapping[str, Any],
+        encoders: Mapping[str, nn.Module],
+        seed: int = 0,
+        path: Path = ("method",),
+        frozen: Mapping[str, str] | None = None,
     ) -> Method:
         """A method from a preset's mapping. Raises ``ConfigError`` with the path to what is wrong."""
         for key in data:
@@ -116,7 +123,7 @@ class Method(nn.Module):
         for key in ("branches", "terms"):
             if not data.get(key):
                 raise ConfigError(f"a method needs {key}:", path)
-        return cls(**data, encoders=encoders, seed=seed, path=path)
+        return cls(**data, encoders=encoders, seed=seed, path=path, frozen=frozen)
 
     def _term(self, name: str, node: Any, path: Path) -> BoundTerm:
         term = BoundTerm(name, from_node(node, path), self._shared, path)

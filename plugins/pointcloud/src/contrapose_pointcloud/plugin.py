@@ -28,7 +28,7 @@ def register_modalities() -> list[Spec]:
         Spec(
             "pointcloud",
             "contrapose_pointcloud.modality:PointCloud",
-            "float32 (N, 3 + C) from npy, npz, ply, off, xyz; pcd, obj, stl, gltf by open3d",
+            "float32 (N, 3 + C) from npy, npz, ply, off, xyz; pcd, obj, stl, gltf, glb by open3d",
             modality="pointcloud",
         )
     ]
@@ -36,7 +36,7 @@ def register_modalities() -> list[Spec]:
 
 @hookimpl
 def register_view_generators() -> list[Spec]:
-    """The recipes of CrossPoint, DepthContrast, PointContrast, STRL and ULIP, steps, and the evaluation view."""
+    """The recipes of CrossPoint, DepthContrast, PointContrast, STRL and ULIP, steps, the evaluation view, and renderings."""
     return [
         _views("crosspoint", "views:crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
         _views("eval", "views:evaluation", "evenly chosen points in the unit sphere, the same each time"),
@@ -66,6 +66,10 @@ def register_view_generators() -> list[Spec]:
         _views("occlude", "regions:occlude", "the points that a random view point sees"),
         _views("partial", "pairs:partial", "two overlapping parts, which begin with the same points", _POINTCONTRAST),
         _views("pointcontrast", "pairs:pointcontrast", "two overlapping parts, each turned on its own", _POINTCONTRAST),
+        _views("render", "render.views:render", "a picture of the cloud or its mesh, for the modality image"),
+        _views(
+            "turntable", "render.views:turntable", "a clip once around the cloud or its mesh, for the modality video"
+        ),
     ]
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from contrapose import view
 from contrapose_pointcloud.arguments import Count, Part, Points, Share
-from contrapose_pointcloud.views import direction, resample, rotate, scale, with_xyz
+from contrapose_pointcloud.views import direction, resample, rotate, scale, turned
 
 TRIES = 100
 Outside = Annotated[float, Field(ge=2)]
@@ -96,7 +96,7 @@ def occlude(cloud: Points, rng: np.random.Generator, distance: Outside = 3.0, po
 
 
 @view("pointcloud")
-def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
+def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024, normals: bool = False) -> Points:
     """DepthContrast's view (Zhang et al., 2021): crop, drop, resample, mirror, turn, scale.
 
     Constants are those of ``configs/point_vox_template.yaml``: sides U(0.5, 1), aspect 0.75, drop 0.2, mirrored left to right and
@@ -105,8 +105,9 @@ def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024)
     which don't make a batch here: it is ``points`` of them, float32 (points, 3 + C).
     """
     cloud = resample(cuboid_drop(cuboid_crop(cloud, rng), rng), rng, points=points)
-    cloud = with_xyz(cloud, cloud[:, :3] * [rng.choice([-1, 1]), 1, rng.choice([-1, 1])])  # y is up
-    return scale(rotate(cloud, rng, axis=("x", "y", "z")[rng.integers(3)]), rng, low=0.8, high=1.2)
+    cloud = turned(cloud, np.diag([rng.choice([-1, 1]), 1, rng.choice([-1, 1])]), normals)  # y is up
+    cloud = rotate(cloud, rng, axis=("x", "y", "z")[rng.integers(3)], normals=normals)
+    return scale(cloud, rng, low=0.8, high=1.2)
 
 
 def _inside(xyz: NDArray[np.floating], centre: NDArray[np.floating], half: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -20,10 +20,10 @@ NEAR = 10
 
 
 @view("pointcloud")
-def upsample(cloud: Points, rng: np.random.Generator, points: Count = 4096) -> Points:
+def upsample(cloud: Points, rng: np.random.Generator, points: Count = 4096, normals: bool = False) -> Points:
     """Fill up to ``points`` points: each new one is the mean of 5 of a random point's 10 nearest (``PointcloudUpSampling``).
 
-    Features are averaged too. A cloud that has as many or more is returned as it is.
+    Features are averaged too, and ``normals`` made of unit length again. A cloud that has as many or more is returned as it is.
     """
     more = points - len(cloud)
     if more <= 0:
@@ -38,7 +38,10 @@ def upsample(cloud: Points, rng: np.random.Generator, points: Count = 4096) -> P
     near = min(NEAR, len(xyz))
     nearest = np.argpartition(apart, near - 1, axis=1)[:, :near]
     chosen = rng.permuted(nearest, axis=1)[:, : max(1, near // 2)]
-    return np.concatenate([cloud, cloud[chosen].mean(axis=1)]).astype(np.float32)
+    added = cloud[chosen].mean(axis=1)
+    if normals:
+        added[:, 3:6] /= np.maximum(np.linalg.norm(added[:, 3:6], axis=1, keepdims=True), 1e-12)
+    return np.concatenate([cloud, added]).astype(np.float32)
 
 
 @view("pointcloud")
@@ -72,20 +75,21 @@ def cutout(cloud: Points, rng: np.random.Generator, least: Count = 1, points: Co
 
 
 @view("pointcloud")
-def strl(cloud: Points, rng: np.random.Generator, points: Count = 2048) -> Points:
+def strl(cloud: Points, rng: np.random.Generator, points: Count = 2048, normals: bool = False) -> Points:
     """STRL's view of a shape (Huang et al., 2021): upsample, crop, unit sphere, cut out, scale, perturb, shift, jitter, drop.
 
     Constants are those of the code's ShapeNet recipe: up to twice ``points`` points, crop and cutout with probability 1/2 each, of
     which ``points`` points must stay, scale U(0.8, 1.25), shift ±0.1 of the extent, σ 0.01 clipped at 0.05, dropout U(0, 0.875).
     Last, ``points`` of them are drawn, float32 (points, 3 + C).
     """
-    cloud = upsample(cloud, rng, points=2 * points)
+    cloud = upsample(cloud, rng, points=2 * points, normals=normals)
     if rng.random() < 0.5:
         cloud = box_crop(cloud, rng, least=points)
     cloud = unit_sphere(cloud, rng)
     if rng.random() < 0.5:
         cloud = cutout(cloud, rng, least=points)
-    cloud = translate(perturb(scale(cloud, rng, low=0.8, high=1.25), rng), rng, share=0.1)
+    cloud = perturb(scale(cloud, rng, low=0.8, high=1.25), rng, normals=normals)
+    cloud = translate(cloud, rng, share=0.1)
     return resample(dropout(jitter(cloud, rng), rng), rng, points=points)
 
 

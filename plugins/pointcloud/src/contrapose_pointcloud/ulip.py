@@ -11,12 +11,18 @@ import numpy as np
 from contrapose import view
 from contrapose_pointcloud import batched
 from contrapose_pointcloud.arguments import Count, NotNegative, Points
-from contrapose_pointcloud.views import dropout, resample, rotate, scale, unit_sphere, with_xyz
+from contrapose_pointcloud.views import dropout, resample, rotate, scale, turned, unit_sphere, with_xyz
 
 
 @view("pointcloud", batched=batched.perturb)
-def perturb(cloud: Points, rng: np.random.Generator, sigma: NotNegative = 0.06, clip: NotNegative = 0.18) -> Points:
-    """Turn a little about x, then y, then z, by angles N(0, ``sigma``²) in radians, clipped to ±``clip``.
+def perturb(
+    cloud: Points,
+    rng: np.random.Generator,
+    sigma: NotNegative = 0.06,
+    clip: NotNegative = 0.18,
+    normals: bool = False,
+) -> Points:
+    """Turn a little about x, then y, then z, by angles N(0, ``sigma``²) in radians, clipped to ±``clip``, normals too.
 
     As STRL's ``PointcloudRotatePerturbation``; ULIP's turns about z first.
     """
@@ -26,7 +32,7 @@ def perturb(cloud: Points, rng: np.random.Generator, sigma: NotNegative = 0.06, 
         about = np.eye(3)
         about[[i, i, j, j], [i, j, i, j]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
         turn = about @ turn
-    return with_xyz(cloud, cloud[:, :3] @ turn.T)
+    return turned(cloud, turn, normals)
 
 
 @view("pointcloud", batched=batched.shift)
@@ -36,7 +42,7 @@ def shift(cloud: Points, rng: np.random.Generator, most: NotNegative = 0.1) -> P
 
 
 @view("pointcloud", batched=True)
-def ulip(cloud: Points, rng: np.random.Generator, points: Count = 8192) -> Points:
+def ulip(cloud: Points, rng: np.random.Generator, points: Count = 8192, normals: bool = False) -> Points:
     """ULIP's view (Xue et al., 2023): unit sphere, input dropout, scale, shift, small turns, turn about y.
 
     Constants are those of the code: ratio U(0, 0.875), U(0.8, 1.25), ±0.1, N(0, 0.06²) clipped at 0.18, U(0, 2π). It defines a
@@ -45,4 +51,4 @@ def ulip(cloud: Points, rng: np.random.Generator, points: Count = 8192) -> Point
     """
     cloud = unit_sphere(resample(cloud, rng, points=points), rng)
     cloud = scale(dropout(cloud, rng), rng, low=0.8, high=1.25)
-    return rotate(perturb(shift(cloud, rng), rng), rng)
+    return rotate(perturb(shift(cloud, rng), rng, normals=normals), rng, normals=normals)

@@ -14,7 +14,7 @@ Type = Literal["numeric", "categorical", "boolean", "time", "id", "ignored"]
 
 
 def infer(rows: Iterable[Mapping[str, object]], types: Mapping[str, Type] | None = None) -> Schema:
-    """The schema of rows of cells: numbers are numeric, text and booleans categorical, dates times, unless ``types`` says otherwise.
+    """The schema of rows of cells: numbers are numeric, text and booleans categorical, dates times; ``types`` says otherwise.
 
     Rows that also come as Arrow batches (``batches()``) are read by column, with the same result. A column without any value is
     left out, with a warning. Raises ``ConfigError`` for one that mixes numbers with words, for one of anything else (bytes,
