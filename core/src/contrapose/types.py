@@ -261,10 +261,11 @@ class ViewGenerator(Protocol):
 
     Optional: ``makes``, that other modality; ``view_names``, the names of its views where it makes several; ``fit(samples)``
     with ``state_dict()`` and ``load_state_dict(state)``; ``batched(data, generator)``, the same distribution on a collated
-    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``refresh(look, clock)``, called at the
-    start of each epoch, with the same two methods, its state then being a flat dict of tensors that checkpoints hold: look, given a
-    view generator and the name of a table, iterates over that table batch by batch, for all training samples as the generator
-    shows them; to be returned is whether other views are made from now on.
+    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``columns``, names of the samples'
+    columns that the batched form gets as a third argument, a dict of tensors (n,), as far as the data have them;
+    ``refresh(look, clock)``, called at the start of each epoch, with the same two methods, its state then being a flat dict of
+    tensors that checkpoints hold: look, given a view generator and the name of a table, iterates over that table batch by batch,
+    for all training samples as the generator shows them; to be returned is whether other views are made from now on.
     """
 
     modality: str

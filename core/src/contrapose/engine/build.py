@@ -166,7 +166,8 @@ class Parts:
             for modality in self.plan.names.values():
                 if modality not in {e.modality for e in encoders.values()}:
                     raise no_encoder(modality)
-            method = Method.from_data(self.recipe, encoders, seed=seed, frozen=self.run.train.frozen)
+            facts = {m: self.facts(m) for m in self.columns}
+            method = Method.from_data(self.recipe, encoders, seed=seed, frozen=self.run.train.frozen, facts=facts)
             for modality in unreached(self.plan.names, method.towers.branches):
                 warn(f"no branch takes the views of {modality}: nothing learns from it; add a pair, or leave it out")
         put_towers(method, self._known.get("towers", {}))

@@ -19,17 +19,14 @@ class Moments:
         self.count, self.mean, self.squares = 0, 0.0, 0.0
         self.low, self.high = math.inf, -math.inf
 
-    def add(self, numbers: NDArray[np.float64], counts: NDArray[np.int64] | None = None) -> None:
-        """Add numbers (n,), each as often as ``counts`` (n,) says, else once."""
-        count = len(numbers) if counts is None else int(counts.sum())
-        if not count:
+    def add(self, numbers: NDArray[np.float64]) -> None:
+        """Add numbers (n,)."""
+        if not (count := len(numbers)):
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(np.average(numbers, weights=counts))
-            squares = np.square(numbers - mean)
-            total = self.count + count
-            step = mean - self.mean
-            self.squares += float(squares.sum() if counts is None else (squares * counts).sum())
+            mean = float(numbers.mean())
+            total, step = self.count + count, mean - self.mean
+            self.squares += float(np.square(numbers - mean).sum())
             self.squares += float(np.square(step)) * (self.count * count / total)
             self.mean += step * (count / total)
         self.count = total

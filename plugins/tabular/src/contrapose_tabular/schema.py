@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -46,12 +46,15 @@ class Numeric:
     """A column of numbers, standardised by the training split's mean and standard deviation (1 where they are all alike).
 
     ``cells`` is what its cells must hold; None where the config says that it is numeric, and any cell is read as a number.
+    ``quantiles`` of the training split, standardised and evenly spaced from the least number to the largest, are what encoders take
+    as the edges of bins.
     """
 
     name: str
     mean: float
     std: float
     cells: Kind | None = "number"
+    quantiles: tuple[float, ...] = field(default=(), compare=False)  # equal columns are those that code cells alike
 
     @property
     def source(self) -> str:
@@ -202,7 +205,7 @@ class Schema:
         """What ``to_json`` gave."""
         made: list[Column] = []
         for column in columns:
-            said = {k: tuple(v) if k == "categories" else v for k, v in column.items() if k != "is"}
+            said = {k: tuple(v) if k in ("categories", "quantiles") else v for k, v in column.items() if k != "is"}
             made.append(_KINDS[column["is"]](**said))
         return cls(tuple(made))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from contrapose.config.messages import show
 from contrapose.data.table import as_cell
@@ -24,11 +25,12 @@ from contrapose_tabular.cells import (
     seconds,
 )
 from contrapose_tabular.moments import Moments
+from contrapose_tabular.quantiles import Quantiles
 from contrapose_tabular.schema import PARTS, Categorical, Column, Moment, Numeric, Part
 
 MANY, TOO_MANY = 1000, 100_000
 """Numbers of categories: from the one on it is told, beyond the other refused, as encoders have weights for each."""
-_PART = 4096
+_PART = 2**16
 _PLURAL: dict[tuple[Kind, bool], str] = {
     ("number", False): "numbers",
     ("boolean", False): "booleans",
@@ -48,7 +50,9 @@ class Tally:
         self.words: dict[str, int] = {}
         """How often each category comes."""
         self._numbers = Moments()
-        self._waiting: list[tuple[float, int]] = []
+        self._quantiles = Quantiles()
+        self._waiting: list[tuple[float, int]] = []  # numbers and how often each comes, not taken yet
+        self._waits = 0
         self._hours = False  # whether any time isn't midnight's
         self._examples: dict[tuple[Kind, bool], Any] = {}
 
@@ -57,8 +61,8 @@ class Tally:
         """The numbers so far, or the seconds of times."""
         if self._waiting:
             numbers, counts = zip(*self._waiting, strict=True)
-            self._numbers.add(np.array(numbers), np.array(counts))
-            self._waiting = []
+            self._waiting, self._waits = [], 0
+            self._take(np.repeat(np.array(numbers), counts))
         return self._numbers
 
     def add(self, cell: Any, count: int = 1) -> None:
@@ -118,10 +122,14 @@ class Tally:
         mean, std = self.numbers.mean, self.numbers.std
         if not np.isfinite([mean, std]).all() or std == 0:
             raise ConfigError(f"column {self.name!r}: its numbers are too large or too close to be standardised")
+        quantiles = tuple(((self._quantiles.edges() - mean) / std).tolist())
         if self._means(self.kind) != "time":
-            return [Numeric(self.name, mean, std, cells)]
+            return [Numeric(self.name, mean, std, cells, quantiles)]
         parts = [part for part in PARTS if part != "hour" or self._hours]
-        return [Moment(self.name, mean, std), *(Part(f"{self.name}.{part}", PARTS[part]) for part in parts)]
+        return [
+            Moment(self.name, mean, std, quantiles=quantiles),
+            *(Part(f"{self.name}.{part}", PARTS[part]) for part in parts),
+        ]
 
     def _add_numbers(self, column: pa.Array) -> None:
         numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -131,13 +139,13 @@ class Tally:
         self._meet(numbers[0].item())
         if not (finite := np.isfinite(numbers)).all():
             raise self._no_number(numbers[~finite][0].item())
-        self._numbers.add(numbers)
+        self._take(numbers)
 
     def _add_times(self, column: pa.Array) -> None:
         try:
             times = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
             self._meet(times[0].as_py())
-            self._numbers.add(times.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6)
+            self._take(times.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6)
             self._hours |= pc.any(pc.or_(pc.not_equal(pc.hour(times), 0), pc.not_equal(pc.minute(times), 0))).as_py()
         except (pa.ArrowException, OverflowError, ValueError) as error:
             raise ConfigError(f"column {self.name!r} holds a time beyond the calendar: {show(str(error))}") from None
@@ -167,8 +175,13 @@ class Tally:
 
     def _wait(self, number: float, count: int) -> None:
         self._waiting.append((number, count))
-        if len(self._waiting) >= _PART:
+        self._waits += count
+        if self._waits >= _PART:
             _ = self.numbers
+
+    def _take(self, numbers: NDArray[np.float64]) -> None:
+        self._numbers.add(numbers)
+        self._quantiles.add(numbers)
 
     def _no_number(self, cell: Any) -> ConfigError:
         return ConfigError(f"column {self.name!r}: {show(cell)} is no finite number: mend it, or leave it blank")
