@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contrapose import Spec, hookimpl
 
 CONTRAPOSE_API = 1
@@ -114,3 +116,11 @@ def register_recipes() -> list[Spec]:
         Spec(name, f"contrapose_tabular:recipes/{name}.yaml", summary, modality="tabular", paper=paper)
         for name, (summary, paper) in said.items()
     ]
+
+
+@hookimpl
+def register_commands(cli: Any) -> None:
+    """``contrapose schema``: what a table's columns would be taken for."""
+    from contrapose_tabular.command import schema
+
+    cli.command()(schema)
