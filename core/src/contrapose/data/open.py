@@ -79,8 +79,9 @@ def check_cells(reader: Reader, modalities: Mapping[str, Modality]) -> None:
     if not hasattr(reader, "cells") or isinstance(reader, StreamReader):
         return
     for name in getattr(reader, "columns", ()):
-        if hasattr(modalities[name], "check_cells"):
-            modalities[name].check_cells(reader.cells(name), getattr(reader, "root", Path()))
+        modality: Any = modalities[name]
+        if hasattr(modality, "check_cells"):
+            modality.check_cells(reader.cells(name), getattr(reader, "root", Path()))
 
 
 def _open_other(path: Path, data: str | Path, modalities: Mapping[str, Modality], columns: Columns) -> Reader:

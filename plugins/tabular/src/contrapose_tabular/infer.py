@@ -60,6 +60,6 @@ def count(rows: Iterable[Mapping[str, object]], types: Mapping[str, Type]) -> di
     return tallies
 
 
-def leaves_out(type: Type | None) -> bool:
+def leaves_out(type: str | None) -> bool:
     """Whether a column that is meant so isn't learnt from."""
     return type in ("id", "ignored")

@@ -172,7 +172,7 @@ class Part(Categorical):
 
 
 Column = Numeric | Categorical
-_KINDS: dict[str, type[Column]] = {c.__name__.lower(): c for c in (Numeric, Moment, Categorical, Part)}
+_KINDS: dict[str, Any] = {c.__name__.lower(): c for c in (Numeric, Moment, Categorical, Part)}
 
 
 @dataclass(frozen=True)
