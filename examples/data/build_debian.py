@@ -38,7 +38,9 @@ def files(kind: str, lists: Path | None) -> list[str]:
 
 def stanzas(file: str) -> Iterator[Stanza]:
     """The entries of a list, each a mapping from field to text; a field's further lines keep their first blank."""
-    text = subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", file], capture_output=True, check=True).stdout.decode()
+    text = subprocess.run(
+        ["/usr/lib/apt/apt-helper", "cat-file", file], capture_output=True, check=True
+    ).stdout.decode()
     for block in text.split("\n\n"):
         fields = re.findall(r"^([A-Za-z0-9-]+): ?(.*(?:\n[ \t].*)*)", block, re.M)
         if fields:
@@ -50,10 +52,14 @@ def paragraphs(lines: list[str]) -> str:
     return "\n".join("" if line.strip() == "." else line.strip() for line in lines).strip()
 
 
+def place(name: str) -> int:
+    """A number that looks drawn and is always the same."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+
+
 def split_of(source: str) -> str:
     """By a digest of the source package, whose binary packages say much the same."""
-    place = int(hashlib.sha256(source.encode()).hexdigest()[:8], 16) % 100
-    return next(split for split, end in SHARES.items() if place < end)
+    return next(split for split, end in SHARES.items() if place(source) % 100 < end)
 
 
 def rows(lists: Path | None) -> list[Stanza]:
@@ -69,20 +75,34 @@ def rows(lists: Path | None) -> list[Stanza]:
                 continue
             source = package.get("Source", said["Package"]).split()[0]
             section = package.get("Section", "").rpartition("/")[2]
-            words = {"package": said["Package"], "source": source, "section": section, "short": short.strip(), "long": long}
+            words = {
+                "package": said["Package"],
+                "source": source,
+                "section": section,
+                "short": short.strip(),
+                "long": long,
+            }
             found[said["Package"]] = {**words, "split": split_of(source)}
     return [found[name] for name in sorted(found)]
+
+
+def one_a_source(table: list[Stanza]) -> list[Stanza]:
+    """One package, as if drawn, of each source package."""
+    return list({row["source"]: row for row in sorted(table, key=lambda row: place(row["package"]))}.values())
 
 
 def main() -> None:
     """Build the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lists", type=Path, help="where apt keeps its lists, if not in its usual place")
+    parser.add_argument("--all", action="store_true", help="all packages, not one of each source package")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/data/debian.parquet"))
     args = parser.parse_args()
     table = rows(args.lists)
     if not table:
         parser.exit(1, "apt knows no descriptions: run apt-get -o Acquire::Languages=en update\n")
+    if not args.all:
+        table = one_a_source(table)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(table), args.out)
     counts = ", ".join(f"{sum(r['split'] == s for r in table):,} {s}" for s in ("train", "val", "test"))
