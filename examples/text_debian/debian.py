@@ -85,11 +85,10 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return found
 
 
-def section(features: dict[str, Any], data: dict[str, Rows], part: str) -> tuple[float, float]:
-    """Accuracy of a ridge classifier of the section on ``part``, and its penalty, chosen on val."""
+def classify(features: dict[str, Any], labels: dict[str, np.ndarray], part: str) -> tuple[float, float]:
+    """Accuracy of a ridge classifier on ``part``, and its penalty, chosen on val."""
     from sklearn.linear_model import RidgeClassifier
 
-    labels = {split: np.array([r["section"] for r in rows]) for split, rows in data.items()}
     solver = "sparse_cg" if hasattr(features["train"], "tocsr") else "cholesky"
     fits = [
         RidgeClassifier(alpha=a, solver=solver, tol=1e-3).fit(features["train"], labels["train"])
@@ -98,6 +97,17 @@ def section(features: dict[str, Any], data: dict[str, Rows], part: str) -> tuple
     accuracies = [float((f.predict(features["val"]) == labels["val"]).mean()) for f in fits]
     best = int(np.argmax(accuracies))
     return float((fits[best].predict(features[part]) == labels[part]).mean()), PENALTIES[solver][best]
+
+
+def standardised(features: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By the training split's mean and spread, to about unit length."""
+    mean, spread = features["train"].mean(0), features["train"].std(0)
+    return {split: (z - mean) / spread.clip(1e-9) / len(mean) ** 0.5 for split, z in features.items()}
+
+
+def labels_of(data: dict[str, Rows], column: str) -> dict[str, np.ndarray]:
+    """A column by split."""
+    return {split: np.array([row[column] for row in rows]) for split, rows in data.items()}
 
 
 def vectorizer(data: dict[str, Rows]) -> Any:
@@ -117,7 +127,8 @@ def tf_idf(data: dict[str, Rows], part: str) -> dict[str, Any]:
     """The baseline's figures."""
     fitted, held = vectorizer(data), pairs(data[part])
     a, b = (fitted.transform([r[column] for r in held]) for column in ("short", "long"))
-    accuracy, penalty = section({s: fitted.transform(whole(rows)) for s, rows in data.items()}, data, part)
+    words = {split: fitted.transform(whole(rows)) for split, rows in data.items()}
+    accuracy, penalty = classify(words, labels_of(data, "section"), part)
     return {"r1": recall((a @ b.T).toarray()), "section": accuracy, "penalty": penalty}
 
 
@@ -149,9 +160,7 @@ def one_seed(
         halves = {column: [r[column] for r in held] for column in ("short", "long")}
         scores = cosines(embed(halves["short"]), embed(halves["long"]))
         features = {split: embed(whole(rows)) for split, rows in data.items()}
-    mean, spread = features["train"].mean(0), features["train"].std(0)
-    scaled = {split: (z - mean) / spread.clip(1e-9) / len(mean) ** 0.5 for split, z in features.items()}
-    accuracy, penalty = section(scaled, data, part)
+    accuracy, penalty = classify(standardised(features), labels_of(data, "section"), part)
     found = {"r1": recall(scores), "section": accuracy, "penalty": penalty, "seconds": seconds}
     if not name.startswith("untrained-"):
         fitted = vectorizer(data)
