@@ -18,7 +18,6 @@ from debian import HERE, config_of, digest, known, names, splits, table
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs/figures/debian.json"
 PAGE = ROOT / "docs/text-debian.md"
-VERDICT = HERE / "verdict.txt"
 
 
 def collect() -> dict[str, Any]:
@@ -56,18 +55,21 @@ def page(found: dict[str, Any]) -> str:
     """The page."""
     said = table()
     base = said["base"]
-    return (HERE / "page.txt").read_text("utf-8").format(
-        short=found["short"],
-        long=found["long"],
-        count=f"{found['count']:,}",
-        sections=found["sections"],
-        majority=100 * found["majority"],
-        batch=base["train"]["batch_size"],
-        tau=base["method"]["terms"]["short~long"]["tau"],
-        rows="\n".join(line(name, runs) for name, runs in found["runs"].items()),
-        device=found["device"],
-        verdict=VERDICT.read_text("utf-8").strip(),
-    ).rstrip() + "\n"
+    return (
+        (HERE / "page.txt")
+        .read_text("utf-8")
+        .format(
+            short=found["short"],
+            long=found["long"],
+            count=f"{found['count']:,}",
+            sections=found["sections"],
+            majority=100 * found["majority"],
+            batch=base["train"]["batch_size"],
+            tau=base["method"]["terms"]["short~long"]["tau"],
+            rows="\n".join(line(name, runs) for name, runs in found["runs"].items()),
+            device=found["device"],
+        )
+    )
 
 
 def _spread(values: list[float]) -> str:

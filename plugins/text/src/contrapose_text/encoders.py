@@ -194,7 +194,7 @@ class FromConfig(Pooled):
         made = _config(config)
         made.vocab_size, made.pad_token_id = vocabulary, pad
         try:
-            net = AutoModel.from_config(made, attn_implementation="eager", dtype=torch.float32)
+            net = AutoModel.from_config(made, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False)
         except Exception as error:  # each model checks its sizes, or fails on them, in its own way
             raise ConfigError(
                 f"transformers can't make a {made.model_type} of it: {one_line(error)}", ("config",)
