@@ -48,7 +48,7 @@ def line(name: str, runs: list[dict[str, Any]]) -> str:
     epochs = str(config_of(name, 0, said)["train"]["epochs"]) if trained else ""
     seconds = f"{statistics.mean(r['seconds'] for r in runs):.0f}" if trained else ""
     shown = f"`text/{name}`" if trained else name.replace("-", " ", 1) if name.startswith("untrained") else "TF-IDF"
-    return f"| {shown} | {' | '.join(cells)} | {epochs} | {seconds} |"
+    return f"| {shown} | {' | '.join(cells)} | {epochs} | {len(runs)} | {seconds} |"
 
 
 def page(found: dict[str, Any]) -> str:
@@ -64,6 +64,7 @@ def page(found: dict[str, Any]) -> str:
             count=f"{found['count']:,}",
             sections=found["sections"],
             majority=100 * found["majority"],
+            length=base["modalities"]["text"]["max_length"],
             batch=base["train"]["batch_size"],
             tau=base["method"]["terms"]["short~long"]["tau"],
             rows="\n".join(line(name, runs) for name, runs in found["runs"].items()),
