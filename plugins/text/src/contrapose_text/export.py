@@ -166,14 +166,15 @@ def _layers(run: Run, name: str) -> list[tuple[Tensor, Tensor, str]]:
     route = towers.routes[owner]
     if route.projector is None:
         return []
-    projector = towers.projectors[route.projector[1]]
+    projector, encoder = towers.projectors[route.projector[1]], run.encoder(name)
+    assert isinstance(encoder, Pooled)
+    width = encoder.dims["pooled"]
     with torch.no_grad():
-        return [(w.cpu(), b.cpu(), ACTIVATIONS[kind]) for w, b, kind in _maps(projector, run, name)]
+        return [(w.cpu(), b.cpu(), ACTIVATIONS[kind]) for w, b, kind in _maps(projector, width)]
 
 
-def _maps(projector: nn.Module, run: Run, name: str) -> Iterator[tuple[Tensor, Tensor, type[nn.Module]]]:
+def _maps(projector: nn.Module, width: int) -> Iterator[tuple[Tensor, Tensor, type[nn.Module]]]:
     if isinstance(projector, Slice):
-        width = run.encoder(name).dims["pooled"]
         yield torch.eye(width)[: projector.out], torch.zeros(projector.out), nn.Identity
         return
     if not isinstance(projector, MLP):

@@ -20,7 +20,7 @@ class Lora(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     rank: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
+    alpha: Annotated[int, Field(ge=1)] = 16
     targets: list[str] | None = None
 
 
@@ -49,7 +49,7 @@ def merged(net: nn.Module) -> nn.Module:
     net = copy.deepcopy(net)
     for name, module in list(net.named_modules()):
         if hasattr(module, "get_base_layer"):
-            module.merge()  # type: ignore[operator]
+            module.merge()
             net.set_submodule(name, module.get_base_layer())
     if hasattr(net, "peft_config"):
         del net.peft_config
