@@ -102,3 +102,24 @@ class TestPretrained(EncoderContract):
         (folder / "tokenizer.json").write_text(text.state_dict()["tokenizer"])
         request.cls.arguments = {"path": str(folder)}
         request.cls.modality = {"use": "text", "tokenizer": str(folder / "tokenizer.json"), "max_length": 12}
+
+
+class TestPretrainedWithLora(TestPretrained):
+    @pytest.fixture(autouse=True, scope="class")
+    def _lora(self, request: pytest.FixtureRequest, _weights: None) -> None:
+        pytest.importorskip("peft", reason="peft isn't installed")
+        request.cls.arguments = {**request.cls.arguments, "lora": {"rank": 2}}
+
+
+class TestFromConfig(EncoderContract):
+    spec = "text/from-config"
+    arguments = {"config": {"model_type": "distilbert", "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}}
+    modality = SMALL
+    cells = TEXTS
+
+
+class TestBag(EncoderContract):
+    spec = "text/bag"
+    arguments = {"width": 8}
+    modality = SMALL
+    cells = TEXTS

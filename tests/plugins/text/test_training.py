@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.plugins.text.conftest import FURNITURE
 
 import contrapose as cp
+from contrapose import build
 from contrapose.cli import main
 from contrapose.errors import ContraposeError
 
@@ -87,6 +89,24 @@ def test_pretrained_by_local_path(bert: Path, tmp_path: Path) -> None:
     assert cp.load(run.dir).embed("test")["text"].z.shape == (205, 128)
     with pytest.raises(ContraposeError, match=r"encoders\.text\.path: a pretrained encoder knows the words of its own"):
         cp.train({**config, "modalities": {"text": "name"}}, out=tmp_path / "wrong", quiet=True)
+
+
+def test_a_frozen_pretrained_encoder_is_asked_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path / "cache"))
+    config = {
+        **CONFIG,
+        "modalities": {"text": {"columns": "name", "tokenizer": str(bert), "max_length": 16}},
+        "views": {"text": "text/eval"},
+        "encoders": {"text": {"use": "text/pretrained", "path": str(bert)}},
+        "train": {**CONFIG["train"], "epochs": 1, "frozen": {"text": "encoder"}},
+    }
+    plain = cp.train(config, out=tmp_path / "plain", quiet=True)
+    kept = cp.train(config, out=tmp_path / "kept", set=["train.cache=true"], quiet=True)
+    np.testing.assert_allclose(losses(kept), losses(plain), rtol=1e-4)
+    assert list((tmp_path / "cache").glob("taps/*"))
+    whole = build("encoder", config["encoders"]["text"]).state_dict()
+    found = cp.load(kept.dir).encoder("text").state_dict()
+    assert all(torch.equal(found[name], t) for name, t in whole.items())
 
 
 def test_texts_that_cant_be_read_are_skipped_and_said(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contrapose import Spec, hookimpl
 
 CONTRAPOSE_API = 1
@@ -11,14 +13,15 @@ _EDA = "Wei & Zou, EDA, EMNLP 2019, arXiv:1901.11196"
 _CONTRIEVER = "Izacard et al., Contriever, TMLR 2022, arXiv:2112.09118"
 _BERT = "Devlin et al., BERT, NAACL 2019, arXiv:1810.04805"
 _SENTENCE_BERT = "Reimers & Gurevych, Sentence-BERT, EMNLP 2019, arXiv:1908.10084"
+_FASTTEXT = "Joulin et al., Bag of Tricks for Efficient Text Classification, EACL 2017, arXiv:1607.01759"
 
 
 def _view(name: str, attr: str, summary: str, paper: str | None = None) -> Spec:
     return Spec(name, f"contrapose_text.views:{attr}", summary, modality="text", paper=paper)
 
 
-def _encoder(name: str, attr: str, summary: str, paper: str) -> Spec:
-    return Spec(name, f"contrapose_text.encoders:{attr}", summary, modality="text", paper=paper)
+def _encoder(name: str, attr: str, summary: str, paper: str | None = None) -> Spec:
+    return Spec(name, f"contrapose_text.{attr}", summary, modality="text", paper=paper)
 
 
 @hookimpl
@@ -48,8 +51,22 @@ def register_view_generators() -> list[Spec]:
 
 @hookimpl
 def register_encoders() -> list[Spec]:
-    """Transformers of Hugging Face, from scratch or pretrained."""
+    """Transformers of Hugging Face, from scratch or pretrained, and a bag of tokens."""
     return [
-        _encoder("transformer", "Transformer", "a small BERT with random weights", _BERT),
-        _encoder("pretrained", "Pretrained", "a transformer from a folder, or from the hub by name", _SENTENCE_BERT),
+        _encoder("transformer", "encoders:Transformer", "a small BERT with random weights", _BERT),
+        _encoder(
+            "pretrained", "encoders:Pretrained", "a transformer from a folder, or from the hub by name", _SENTENCE_BERT
+        ),
+        _encoder(
+            "from-config", "encoders:FromConfig", "any model of transformers with random weights, from its config"
+        ),
+        _encoder("bag", "bag:Bag", "the mean of the tokens' vectors: cheap, and what to beat", _FASTTEXT),
     ]
+
+
+@hookimpl
+def register_commands(cli: Any) -> None:
+    """``contrapose export``."""
+    from contrapose_text.commands import export
+
+    cli.command("export")(export)
