@@ -65,7 +65,7 @@ def test_scarf_stops_by_itself(tmp_path: Path) -> None:
     assert len(losses) == min(best + 4, 40)
 
 
-@pytest.mark.parametrize("name", ["vime", "saint", "subtab"])
+@pytest.mark.parametrize("name", ["vime", "saint", pytest.param("subtab", marks=pytest.mark.slow)])
 def test_the_others_train(name: str, tmp_path: Path) -> None:
     small = {"saint": {"layers": 1}}.get(name, {"width": 32})
     changes = {

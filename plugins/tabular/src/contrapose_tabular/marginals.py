@@ -51,10 +51,12 @@ class Marginals:
         """``at`` on the places' device, (n, columns)."""
         device = places.device
         if device not in self._on:
-            values, ends = torch.from_numpy(self.values).to(device), torch.from_numpy(self._ends).to(device)
-            spread = self._ends[-1] <= MOST if len(self._ends) else True
-            counts = torch.from_numpy(self.counts).to(device)
-            self._on[device] = (values.repeat_interleave(counts), None) if spread else (values, ends)
+            written_out = self.counts.sum() <= MOST
+            held = np.repeat(self.values, self.counts) if written_out else self.values
+            self._on[device] = (
+                torch.from_numpy(held).to(device),
+                None if written_out else torch.from_numpy(self._ends).to(device),
+            )
         values, ends = self._on[device]
         found = places if ends is None else torch.searchsorted(ends, places, right=True)
         return values.index_select(0, found.flatten()).view(places.shape)
