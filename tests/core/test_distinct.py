@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.test_loader import loader
 
 from contrapose.data.distinct import DistinctSampler
 from contrapose.errors import ConfigError, ContraposeWarning
-from tests.core.test_loader import loader
 
 
 def batches(sampler: DistinctSampler, epoch: int = 0) -> list[list[int]]:

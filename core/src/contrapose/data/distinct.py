@@ -14,7 +14,8 @@ class DistinctSampler(EpochSampler):
     """Batches of samples that all differ in a column, so that no sample is a negative of its equal (a caption that comes twice).
 
     An epoch has as many batches as can be filled so. Samples are dealt out to them in turn, those of one value one after the other;
-    what is left, other samples each epoch, waits for another. Without ``drop_last`` every sample comes, in batches of nearly one size.
+    what is left, other samples each epoch, waits for another. Without ``drop_last`` every sample comes, in batches of nearly one
+    size.
 
     Args:
         values: each sample's value (size,) int64; -1, no value, equals no other.

@@ -187,10 +187,11 @@ def make_loader(
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
     which rank ``rank`` of ``world`` gets its part; ``balance`` evens out a column's values
     (`BalancedSampler`); ``together`` is a column whose equal samples come next to each other, ``distinct`` one whose equal samples
-    never meet in a batch (`DistinctSampler`), ``window`` the number of samples that are shuffled together (`EpochSampler`); ``device`` is where the batches are wanted.
+    never meet in a batch (`DistinctSampler`), ``window`` the number of samples that are shuffled together (`EpochSampler`);
+    ``device`` is where the batches are wanted.
     Of a stream an epoch is ``steps`` batches, and without ``shuffle`` it is read once, in its order, by this process.
-    Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together`` or ``distinct``, a ``balance`` that can't
-    be had, orders that exclude each other, or too few shards.
+    Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together`` or ``distinct``, a ``balance`` that
+    can't be had, orders that exclude each other, or too few shards.
     """
     if isinstance(reader, StreamReader):
         for name, said in {"together": together, "distinct": distinct, "balance": balance}.items():

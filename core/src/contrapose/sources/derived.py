@@ -24,8 +24,8 @@ class Mean(Source):
     Args:
         of: the table.
         normalize: make the rows unit vectors first.
-        by: a column of whole numbers: one row for each of its values in a sample, which is that row's ``position`` too (DeCLUTR, Giorgi
-            et al. 2021, section 3.1: the spans of one anchor).
+        by: a column of whole numbers: a row for each of its values in a sample, which is that row's ``position`` too (DeCLUTR,
+            Giorgi et al. 2021, section 3.1: the spans of one anchor).
     """
 
     def __init__(self, of: str, normalize: bool = False, by: str | None = None, name: str = "mean") -> None:
@@ -56,7 +56,9 @@ class Mean(Source):
         if self.by not in rows.meta:
             if not len(rows):
                 return rows.meta["sample"]
-            raise ConfigError(f"no column {self.by!r} in {self.refs[0]}{did_you_mean(str(self.by), rows.meta)}", ("by",))
+            raise ConfigError(
+                f"no column {self.by!r} in {self.refs[0]}{did_you_mean(str(self.by), rows.meta)}", ("by",)
+            )
         return rows.meta[self.by]
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from contrapose.data.cells import read_bytes
 from contrapose.errors import CheckpointError, ConfigError, DataError
@@ -51,7 +50,7 @@ class Text:
         self._tokenizer: Tokenizer | None = None
 
     def load(self, cells: Mapping[str, Any], root: Path) -> str:
-        """Text, UTF-8 bytes, or a path below ``root`` that ends in .txt; several columns make one text, a line for each (`Columns`).
+        """Text, UTF-8 bytes, or a path below ``root`` that ends in .txt; several columns make one text, a line each (`Columns`).
 
         Raises ``DataError`` for what isn't text, isn't UTF-8, or has no word.
         """

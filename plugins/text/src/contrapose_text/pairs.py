@@ -62,8 +62,8 @@ class ColumnPairs:
 class ShortLong:
     """A text's title and its body: its first line, or its first sentence where there is one line, and all that follows.
 
-    The first is ``anchor``, the second ``positive`` (as E5 and GTE pair titles and passages). Not random. A text of one sentence has
-    no anchor.
+    The first is ``anchor``, the second ``positive`` (as E5 and GTE pair titles and passages). Not random. A text of one
+    sentence has no anchor.
     """
 
     modality = "text"
@@ -88,9 +88,10 @@ class ShortLong:
 class Spans:
     """Spans of a long document (DeCLUTR, Giorgi et al., 2021, section 3.2, and the authors' sample_anchor_positive_pairs).
 
-    Anchors are apart from each other, their lengths Beta(4, 2) between the shortest and the longest; the ``positives`` of each begin
-    somewhere from before it to its end, so that they touch it, overlap it or lie within, their lengths Beta(2, 4). The column ``span``
-    of a view is the number of its anchor. Lengths are in words; what is longer than the modality's ``max_length`` tokens is cut.
+    Anchors are apart from each other, their lengths Beta(4, 2) between the shortest and the longest; the ``positives`` of each
+    begin somewhere from before it to its end, so that they touch it, overlap it or lie within, their lengths Beta(2, 4). The column
+    ``span`` of a view is the number of its anchor. Lengths are in words; what is longer than the modality's ``max_length`` tokens
+    is cut.
 
     A document that is too short for anchors apart, of fewer than 2 x anchors x longest words, has shorter spans.
 

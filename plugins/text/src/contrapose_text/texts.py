@@ -17,6 +17,7 @@ class Columns(str):
     columns: Mapping[str, str]
 
     def __new__(cls, columns: Mapping[str, str]) -> Self:
+        """The text of these columns."""
         made = super().__new__(cls, "\n".join(text for text in columns.values() if text))
         made.columns = dict(columns)
         return made

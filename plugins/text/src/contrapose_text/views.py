@@ -81,8 +81,8 @@ def crop(text: str, rng: np.random.Generator, low: Share = 0.5, high: Share = 1.
 def shuffle(text: str, rng: np.random.Generator) -> Marked:
     """The text's tokens in random order (ConSERT, Yan et al., 2021, section 3.2); its marks ([CLS]) stay where they are.
 
-    ConSERT gives tokens each other's positions, which is the same to a transformer that knows order by them alone. It comes after the
-    views that change words.
+    ConSERT gives tokens each other's positions, which is the same to a transformer that knows order by them alone. It comes after
+    the views that change words.
     """
     return marked(text, rng, shuffled=True)
 
