@@ -26,6 +26,10 @@ _LONGEST_TOKEN = 32
 """Characters a token that are looked at: tokenizers read a whole text before they cut it, and a file may be a book."""
 
 
+_LONGEST_PATH = 4096
+"""Characters: a cell of more is a text, whatever it ends in."""
+
+
 class Text:
     """Texts: str as loaded and mostly as views return them, token ids and a mask once collated.
 
@@ -157,7 +161,8 @@ def _where(cell: Any, column: str) -> str:
 
 
 def _is_file(cell: Any) -> bool:
-    return isinstance(cell, str) and "\n" not in cell and cell.lower().endswith(Text.extensions)
+    short = isinstance(cell, str) and len(cell) <= _LONGEST_PATH
+    return short and "\n" not in cell and cell.lower().endswith(Text.extensions)
 
 
 def _text(cell: Any, column: str, root: Path) -> str:
