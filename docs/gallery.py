@@ -113,7 +113,9 @@ def _available(
 
 
 def _title(offer: Offer) -> str:
-    said = [v["use"] if isinstance(v, dict) and "use" in v else f"{k} {v}" for k, v in ARGUMENTS.get(offer.name, {}).items()]
+    said = [
+        v["use"] if isinstance(v, dict) and "use" in v else f"{k} {v}" for k, v in ARGUMENTS.get(offer.name, {}).items()
+    ]
     return offer.name + (f" ({', '.join(said)})" if said else "")
 
 
