@@ -20,6 +20,7 @@ from contrapose.report.preview import as_text
 from contrapose.report.sheets import view_sheet
 from contrapose.types import Sample, View, ViewBatch
 from contrapose.views.mix import BatchMixer
+from contrapose_text.texts import Columns
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "gallery.md"
@@ -42,6 +43,8 @@ DRAWN = ("Rocking horse", "Bicycle", "Concept Sedan 01")
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image/torchvision": {"transform": {"use": "RandomPerspective", "p": 1.0}},
     "image/albumentations": {"transform": {"use": "GridDistortion", "p": 1.0}},
+    "text/column": {"name": "note"},
+    "text/columns": {"slots": {"anchor": "name", "positive": "note"}},
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
 }
 """Of generators that ask for some, and of steps that would often leave a sample as it is."""
@@ -54,7 +57,7 @@ TEXTS = (
     "City bicycle with a steel frame, three gears and a basket in front of the handlebars",
     "Concept of a family sedan with four doors, shown in silver and never built in series",
 )
-"""What the texts are: the names of the pieces are too short for most views."""
+"""Notes on the pieces, a second column of their texts: their names are too short for most views."""
 
 ROWS = 14
 """Most generators in one picture."""
@@ -75,7 +78,8 @@ def page() -> str:
     reader = parts.splits["train"]
     words = reader.words("name")
     samples = [reader[words.index(name)] for name in DRAWN]
-    samples = [replace(s, data={**s.data, "text": text}) for s, text in zip(samples, TEXTS, strict=True)]
+    texts = [Columns({"name": name, "note": note}) for name, note in zip(DRAWN, TEXTS, strict=True)]
+    samples = [replace(s, data={**s.data, "text": text}) for s, text in zip(samples, texts, strict=True)]
     made = [HEAD]
     for modality in CONFIG["modalities"]:
         offers = [o for o in registry().offers("view") if o.spec.modality == modality]
@@ -131,7 +135,9 @@ def _available(
 
 
 def _title(offer: Offer) -> str:
-    said = [v["use"] if isinstance(v, dict) else f"{k} {v}" for k, v in ARGUMENTS.get(offer.name, {}).items()]
+    said = [
+        v["use"] if isinstance(v, dict) and "use" in v else f"{k} {v}" for k, v in ARGUMENTS.get(offer.name, {}).items()
+    ]
     return offer.name + (f" ({', '.join(said)})" if said else "")
 
 

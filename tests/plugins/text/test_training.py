@@ -138,3 +138,21 @@ def test_a_column_of_numbers_is_told_in_one_line(tmp_path: Path, capsys: pytest.
     assert "is no text but a float" in err
     assert "Traceback" not in err
     assert err.count("\n") == 1
+
+
+CONSERT = {"text.a": {"use": "text/cutoff", "tokens": 0.1}, "text.b": ["text/delete", "text/shuffle"]}
+METHODS: dict[str, Any] = {
+    "text/simcse": {"text": "text/dropout"},
+    "text/consert": CONSERT,
+    "text/declutr": {"text": {"use": "text/spans", "shortest": 1, "longest": 4}},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_presets_train_on_texts(method: str, tmp_path: Path) -> None:
+    encoder = {"use": "text/transformer", "layers": 1, "width": 16, "heads": 2}
+    config = {**CONFIG, "views": METHODS[method], "encoders": {"text": encoder}, "method": method}
+    run = cp.train(config, out=tmp_path / "run", set=["train.steps=6", "train.lr=0.01"], quiet=True)
+    found = losses(run)
+    assert len(found) == 6
+    assert np.mean(found[-2:]) < found[0]

@@ -204,6 +204,7 @@ class Parts:
             drop_last=t.drop_last and part == "train",
             balance=t.balance if part == "train" else None,
             together=t.together,
+            distinct=t.distinct,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,
             device=device,

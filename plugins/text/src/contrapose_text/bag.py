@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
+from contrapose.errors import ConfigError
+
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -30,7 +32,12 @@ class Bag(nn.Module):
         self.dims: Mapping[str, int] = {"pooled": width}
 
     def forward(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, to ``pooled`` (n, D)."""
+        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, to ``pooled`` (n, D).
+
+        Raises ``ConfigError`` for views of ``text/cutoff``.
+        """
+        if "cut" in data:
+            raise ConfigError("text/bag cuts nothing off its tokens: leave text/cutoff out, or take text/transformer")
         mask = data["mask"]
         count = mask.sum(dim=1)
         return {"pooled": self.vectors(data["ids"][mask], count.cumsum(0) - count)}

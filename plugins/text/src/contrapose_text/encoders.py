@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from contrapose.config.json import parse
 from contrapose.data.failure import one_line
 from contrapose.errors import ConfigError, did_you_mean
+from contrapose.types import tree_take
 from contrapose_text import hub
+from contrapose_text.cutoff import cutoff
 from contrapose_text.lora import Lora, attach
 from contrapose_text.pooling import LAYERS, Pooling, by_length, pool
 from contrapose_text.tokenizer import TRAINED
@@ -40,13 +42,17 @@ class Pooled(nn.Module):
         if pooling in LAYERS:
             _layer(net, pooling)
 
-    def forward(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, to ``pooled`` (n, D)."""
-        ids, mask = data["ids"], data["mask"]
+    def forward(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
+        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, and perhaps ``cut``, to ``pooled`` (n, D)."""
+        ids, mask, cut = data["ids"], data["mask"], data.get("cut")
         if not len(ids):  # transformers take no empty batch; a row that is thrown away leaves each parameter a gradient
             return {"pooled": self._pooled(ids.new_zeros(1, 1), mask.new_ones(1, 1))[:0]}
         groups = by_length(mask)
-        pooled = [self._pooled(ids[rows, :columns], mask[rows, :columns]) for rows, columns in groups]
+        pooled = []
+        for rows, columns in groups:
+            seen = mask[rows, :columns]
+            with cutoff(self.net, seen, tree_take(cut, rows)):
+                pooled.append(self._pooled(ids[rows, :columns], seen))
         return {"pooled": torch.cat(pooled)[torch.cat([rows for rows, _ in groups]).argsort()]}
 
     def _pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
