@@ -68,6 +68,12 @@ def test_slips_are_told_in_one_line(text: Text, config: Any, message: str) -> No
     assert "\n" not in caught.value.message
 
 
+def test_a_bag_cuts_nothing_off(text: Text) -> None:
+    batch = text.collate(["one two three"])
+    with pytest.raises(ConfigError, match="leave text/cutoff out"):
+        Bag(300)({**batch, "cut": {}})
+
+
 def test_a_bag_is_the_mean_of_its_tokens(text: Text) -> None:
     bag = build("encoder", {"use": "text/bag", "width": 8}, **text.facts())
     batch = text.collate(TEXTS)
