@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from contrapose import ConfigError, build
+from contrapose_text.bag import Bag
 from contrapose_text.modality import Text
 
 TEXTS = ["A corner sofa with an ottoman of green velvet", "Bed", "oak " * 40]
