@@ -1,4 +1,4 @@
-"""What hand-made features know without a network: a linear CCA for each pair of modalities, a random forest on the clouds' shape."""
+"""What hand-made features know without a network: a linear CCA for each pair of modalities, a random forest on clouds."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ WIDTHS = (10, 20, 40, 80)
 POWERS = (0.0, 1.0, 2.0)
 """A direction counts by this power of its correlation."""
 FOLDS, PRINCIPAL, PAIRS = 5, 100, 4096
+SETTINGS = (RIDGES, WIDTHS, POWERS, FOLDS, PRINCIPAL, PAIRS)
+"""By which a result is known to be of these baselines."""
 
 
 def cloud_features(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -50,7 +50,9 @@ def config_of(name: str, said: dict[str, Any], seed: int) -> dict[str, Any]:
 def digest(name: str, said: dict[str, Any], seed: int) -> str:
     """A run's config in eight letters, that of the run which it begins with included."""
     if name == "hand":
-        return hashlib.sha256((HERE / "hand.py").read_bytes()).hexdigest()[:8]
+        from hand import SETTINGS
+
+        return hashlib.sha256(json.dumps([said["base"]["data"], *SETTINGS, seed]).encode()).hexdigest()[:8]
     configs = [config_of(name, said, seed)]
     if settled := said["methods"].get(name, {}).get("settled"):
         configs.append(config_of(settled["run"], said, seed))

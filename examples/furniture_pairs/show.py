@@ -36,7 +36,7 @@ SHOWN = {"hand": "CCA", "alone": "alone"}
 
 
 def questions() -> list[tuple[str, str, str, str]]:
-    """What is compared, as fixed before a test figure was seen: heading, reading (a pair's R@10, or an SVM's task), method, other."""
+    """What is compared, fixed before a test figure was seen: heading, reading (a pair's R@10, or a task), method, other."""
     asked = [
         ("Does the term within clouds help CrossPoint?", r, "crosspoint", "cross-alone")
         for r in ("pointcloud~image", "room", "noun")
@@ -64,7 +64,6 @@ def collect(seeds: list[int]) -> dict[str, Any]:
     """What the runs found. Raises ``SystemExit`` where one lacks or is of another config."""
     import numpy as np
     import pyarrow.parquet as pq
-
     from pairs import tasks
 
     said = table()
