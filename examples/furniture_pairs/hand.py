@@ -32,7 +32,7 @@ SETTINGS = (RIDGES, WIDTHS, POWERS, FOLDS, PRINCIPAL, PAIRS)
 
 
 def cloud_features(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N, 3) to (307,): extents, moments, how far random pairs are apart (D2, Osada et al. 2002), where the points are."""
+    """(N, 3) to (304,): extents, moments, how far random pairs are apart (D2, Osada et al. 2002), where the points are."""
     low, high = cloud.min(axis=0), cloud.max(axis=0)
     centred = cloud - cloud.mean(axis=0)
     cov = (centred.T @ centred / len(cloud))[np.triu_indices(3)]
