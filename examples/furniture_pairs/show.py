@@ -213,7 +213,7 @@ def _answers(found: dict[str, Any]) -> list[str]:
         other = (
             ("random forest" if row["of"] in ("room", "noun") else "CCA") if row["other"] == "hand" else row["other"]
         )
-        gap = f"{statistics.mean(by_seed):+.1f} ± {statistics.stdev(by_seed):.1f}"
+        gap = _spread(by_seed, sign="+")
         lines.append(
             f"| {row['of']} | {row['method']} − {other} | {gap} | {100 * low:+.1f} to {100 * high:+.1f} | {said} |"
         )
@@ -246,9 +246,9 @@ def _directions(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _spread(values: list[float]) -> str:
+def _spread(values: list[float], sign: str = "") -> str:
     sd = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{sd}"
+    return f"{statistics.mean(values):{sign}.1f}{sd}"
 
 
 def draw(found: dict[str, Any], out: Path) -> None:
@@ -279,7 +279,7 @@ def draw(found: dict[str, Any], out: Path) -> None:
     axes.set_xticks(range(len(PAIRS)), [p.replace("~", " and\n") for p in PAIRS])
     axes.set_ylabel(f"R@10 among {found['gallery']}, both ways, %")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=2, loc="upper right")
+    figure.legend(frameon=False, ncols=3, loc="outside upper center")
     figure.savefig(out, dpi=110)
     plt.close(figure)
 
