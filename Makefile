@@ -1,7 +1,7 @@
 # What a contributor needs. `make` alone lists the targets.
 #
-# PYTHON, or else the activated environment, is used as it is where it holds contrapose and pytest. Otherwise, and always
-# where VENV says so, the targets first make an environment in VENV (.venv), with PYTHON if that is given.
+# PYTHON, or else the activated environment, is used as it is where it holds contrapose, pytest and pytest-xdist. Otherwise, and
+# always where VENV says so, the targets first make an environment in VENV (.venv), with PYTHON if that is given.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 
 ifeq ($(origin VENV),undefined)
   CANDIDATE := $(if $(PYTHON),$(PYTHON),$(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python))
-  HOLDS := import sys, importlib.util as u; print(sys.executable if u.find_spec("contrapose") and u.find_spec("pytest") else "")
+  HOLDS := import sys, importlib.util as u; print(sys.executable if all(map(u.find_spec, ("contrapose", "pytest", "xdist"))) else "")
   GIVEN := $(if $(CANDIDATE),$(shell $(CANDIDATE) -c '$(HOLDS)' 2>/dev/null))
 endif
 VENV ?= .venv
@@ -29,6 +29,9 @@ DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard core/pyproject.toml pl
 MANIFESTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 USED_BY_DEMO := core plugins/pointcloud plugins/image plugins/text plugins/tabular
 DEMO_FILES := $(shell find $(USED_BY_DEMO) -path '*/src/*' \( -name '*.py' -o -name '*.yaml' \))
+# Each file's tests run in one process, as its fixtures train runs that they share. JOBS=0 is this process alone, as for a debugger.
+JOBS ?= 2
+PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 
 .PHONY: help venv system demo test test-all lint format docs methods-table bench bench-gpu release-check clean
@@ -46,11 +49,11 @@ system: ## install what open3d needs of the system, and the browser that tests o
 demo: $(READY_DEMO) ## pretrain on real furniture, evaluate, and draw pictures (about 10 minutes on 2 cores)
 	@$(RUN) examples/demo.py
 
-test: $(READY) ## everything that must hold, in less than 15 minutes on 2 cores
-	@$(RUN) -m pytest -m "not slow" --durations=10
+test: $(READY) ## everything that must hold, in less than 10 minutes on 2 cores (JOBS=8 has more)
+	@$(RUN) $(PYTEST) -m "not slow" --durations=10
 
 test-all: $(READY) ## the slow tests too
-	@$(RUN) -m pytest --durations=20
+	@$(RUN) $(PYTEST) --durations=20
 
 lint: $(READY) ## ruff, mypy, and the direction of imports
 	@$(RUN) -m ruff check .
@@ -62,9 +65,10 @@ format: $(READY) ## let ruff put the code into its form
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-docs: $(READY) ## write docs/methods.md from the presets and docs/hooks.md from the hooks; check the documents' links and code
+docs: $(READY) ## write docs/methods.md, docs/hooks.md and docs/gallery.md from what is offered; check the documents' links and code
 	@$(RUN) docs/methods.py
 	@$(RUN) docs/hooks.py
+	@$(RUN) docs/gallery.py
 	@$(RUN) -m pytest -q tests/core/test_documents.py
 
 methods-table: $(READY) ## train every preset on CIFAR-10 under one budget (an hour on 2 cores; what is there stays); writes docs/methods-table.md

@@ -8,8 +8,8 @@ from datetime import date
 DAYS = 3
 """In so many days the tests that are run in turn have all run; those of other days are marked slow."""
 
-# Before torch is imported anywhere. The tests' tensors are small, and those with two processes would fight for two cores.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before torch is imported anywhere. The tests' tensors are small, and the processes that run them would fight for the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels on the CPU; Triton reads it once, as it is imported
 os.environ.pop("CONTRAPOSE_PLUGINS_ALLOW", None)

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ TABLE = HERE / "table.yaml"
 RESULTS = Path("runs/methods-table")
 
 
+@cache
 def table() -> dict[str, Any]:
     """``table.yaml``."""
     from contrapose.config.yaml import parse

@@ -41,6 +41,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "moco-v2",
         "byol-a",
         "byol-b",
+        "moco-v3-a",
+        "moco-v3-b",
         "crosspoint",
         "random-resized-crop",
     )
@@ -79,6 +81,12 @@ class TestRecipes(ViewContract):
 class TestSteps(ViewContract):
     specs = STEPS
     cells = ALIKE
+
+
+class TestContrastiveCrop(ViewContract):
+    spec = "image/contrastive-crop"
+    arguments = {"size": 32}
+    cells = UNLIKE
 
 
 class TestJigsaw(ViewContract):

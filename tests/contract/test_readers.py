@@ -139,3 +139,20 @@ class TestHuggingFace(Readers):
             rows = {"wave": [content(i).encode() for i in range(COUNT)], "room": [i % 2 for i in range(COUNT)]}
             datasets.Dataset.from_dict(rows).save_to_disk(str(folder))
         return {"path": str(folder)}
+
+
+class TestSeveral(Readers):
+    """A manifest, and a folder that has no meta."""
+
+    spec = "several"
+    meta = {"label": "room", "time": "time"}
+    broken = (BROKEN, COUNT + BROKEN)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"of": {"table": str(self.manifest), "files": {"data": str(self.files), "modalities": {"wave": "."}}}}
+
+    @property
+    def damaged(self) -> list[dict[str, Any]]:
+        whole = str(self.manifest)
+        return [{"of": {"whole": whole, "cut": self.cut("cut.jsonl", b'{"wave": "files/')["path"]}}]

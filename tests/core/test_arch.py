@@ -260,7 +260,8 @@ WRONG: list[tuple[str, tuple[Any, ...], str]] = [
     ("m5product", (["a", "a"],), "two modalities or more"),
     ("symile", (["a", "b"],), "three modalities or more"),
     ("tcl", (["a", "b", "c"],), "two modalities"),
-    ("hub", ("a", []), "lists pairs"),
+    ("hub", ("a", []), "two modalities or more"),
+    ("hub", ("a", ["b", "a"]), "the modality a is there twice"),
 ]
 
 

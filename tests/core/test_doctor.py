@@ -172,6 +172,17 @@ def test_no_plugin_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.state, found.mend) == ("note", "pip install contrapose-<modality>")
 
 
+def test_it_tells_what_the_cache_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path))
+    monkeypatch.setattr(checks, "GIB", 1000)
+    for name in ("tables/a", "b/c/d"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(bytes(600))
+    cache, here = checks._folders()
+    assert f"{tmp_path} can be written, holds 1.20 GiB, " in cache.said
+    assert "holds" not in here.said
+
+
 def test_a_cache_that_cannot_be_written_and_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path / "file" / "cache"))

@@ -22,13 +22,13 @@ from contrapose.engine.estimate import rehearse
 from contrapose.engine.fitted import load_fitted, save_fitted
 from contrapose.engine.folder import resolved
 from contrapose.engine.logs import CsvLog
-from contrapose.engine.optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
+from contrapose.engine.optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_decay, set_lr
 from contrapose.engine.progress import ProgressLine, clock_time
 from contrapose.engine.randomness import reproducible, reseed
 from contrapose.engine.recipe import lay_over, with_recipe
 from contrapose.engine.run import train
 from contrapose.engine.skipped import Skipped, Unread, read_skipped
-from contrapose.engine.train import train_step
+from contrapose.engine.train import check, train_step
 from contrapose.errors import CheckpointError, ConfigError
 from contrapose.losses.engine import Engine
 from contrapose.plugins import configure, registry
@@ -118,6 +118,36 @@ def test_frozen_parameters_do_not_move_even_by_weight_decay() -> None:
     assert method.b.item() == 1.0
     assert method.advanced == 1
     assert method.a.grad is None
+
+
+def test_weight_decay_may_be_a_schedule_for_those_that_decay() -> None:
+    matrix, vector = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))
+    groups = [{"params": [matrix], "weight_decay": 1.0}, {"params": [vector], "weight_decay": 0.0}]
+    optimizer = make_optimizer("adamw", groups, 0.1)
+    set_decay(optimizer, [1.0, 0.0], 0.25)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.25, 0.0]
+
+
+@pytest.mark.parametrize("node", [{"cosine": [0.1]}, {"steps": [0.1, 0.2]}, -1.0, "much"])
+def test_a_weight_decay_that_is_none_is_one_line(node: object, project: Path) -> None:
+    tree = Config.load(project).data
+    config = Config.of({**tree, "train": {**tree["train"], "weight_decay": node}})
+    method = Parts(Config.load(project)).make_method()
+    with pytest.raises(ConfigError) as e:
+        check(method, config.run.train)
+    assert e.value.path[:2] == ("train", "weight_decay")
+    assert "\n" not in str(e.value)
+
+
+def test_a_run_follows_its_weight_decay(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "contrapose.engine.train.set_decay", lambda optimizer, shares, decay: seen.append((shares, decay))
+    )
+    config = Config.load(project, ["train.weight_decay={linear: [0.1, 0.3]}", "train.steps=4", "train.loggers=[]"])
+    train(config, out=tmp_path / "run", quiet=True)
+    assert [decay for _, decay in seen] == pytest.approx([0.1, 0.15, 0.2, 0.25])
+    assert all(set(shares) == {0.0, 1.0} for shares, _ in seen)
 
 
 def test_a_config_says_how_pairs_are_visited(project: Path) -> None:

@@ -181,3 +181,48 @@ def test_the_fitted_modality_goes_into_spawned_workers(config: dict) -> None:
     here = next(iter(parts.train_loader()))
     assert torch.equal(next(iter(loader)).views["gauge/b"].data, here.views["gauge/b"].data)
     loader.close()
+
+
+class Dial:
+    """A modality that no column has: one number, which views of gauges make."""
+
+    name, dtype = "dial", torch.float32
+
+    def load(self, cells, root):
+        raise AssertionError("no column holds a dial")
+
+    def collate(self, items):
+        return torch.tensor(items).reshape(-1, 1)
+
+    def preview(self, data):
+        return {"text/plain": str(data)}
+
+
+@cp.view("gauge", makes="dial")
+def drawn(gauge, rng, largest: float = 0.0):
+    return float(gauge.sum()) * largest
+
+
+class DialNet(Net):
+    modality = "dial"
+
+    def __init__(self) -> None:
+        super().__init__(largest=0.0)
+        self.net = nn.Linear(1, 4)
+
+
+@pytest.mark.parametrize("node", ["drawn", {"use": drawn}])
+def test_a_rendering_hears_the_facts_of_what_it_reads_and_is_evaluated(config: dict, tmp_path: Path, node) -> None:
+    cp.registry().add("view", "drawn", drawn)
+    cp.registry().add("modality", "dial", Dial)
+    cp.registry().add("encoder", "dial-net", DialNet)
+    config["views"] = {"gauge": "identity", "dial": node}
+    config["encoders"] = {"gauge": "net", "dial": "dial-net"}
+    config["method"] = {"use": "pair-graph", "pairs": [["gauge", "dial"]]}
+    run = cp.train(config, out=tmp_path / "run", quiet=True)
+    assert run.parts.plan.generators["dial"].params["largest"] == 12
+    assert set(run.embed("test")) == {"gauge"}
+    config["evaluate"] = {"views": {"dial": node}}
+    run = cp.train(config, out=tmp_path / "other", quiet=True)
+    found = run.embed("test")
+    assert len(found["gauge"]) == len(found["dial"]) == 4

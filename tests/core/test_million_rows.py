@@ -64,18 +64,21 @@ def write(path, rows):
     }
     columns |= {"label": pa.array([f"kind {i % 1000}" for i in range(rows)]), "time": pa.array(rng.random(rows))}
     pq.write_table(pa.table(columns), path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("million")
+    """A folder with ``few.parquet`` and ``many.parquet``."""
+    here = tmp_path_factory.mktemp("million")
+    write(here / "few.parquet", 1000)
+    write(here / "many.parquet", ROWS)
+    return here
 
 
 @pytest.mark.parametrize("form", ["manifest", "packed"])
 def test_a_run_on_a_million_rows_starts_at_once_in_flat_memory(place, form, monkeypatch):
     monkeypatch.setenv("CONTRAPOSE_CACHE", str(place / "cache"))
-    few, many = (write(place / f"{n}.parquet", n) for n in (1000, ROWS))
+    few, many = str(place / "few.parquet"), str(place / "many.parquet")
     more = []
     if form == "packed":
         pulse = {"pulse": Pulse()}

@@ -62,12 +62,14 @@ def _unused(step: Step) -> torch.Tensor:
 
 def _pairs() -> dict[str, Any]:
     """A pair of each kind."""
-    pairs = [["text", "text"], ["text", "video"]]
-    return registry().load("method", "pair-graph")(pairs=pairs, out=4)  # type: ignore[no-any-return,operator]
+    pairs = [{"pair": ["text", "video"], "same": "label"}, {"pair": ["video", "sound"], "loss": "sigmoid"}]
+    return registry().load("method", "pair-graph")(  # type: ignore[no-any-return,operator]
+        graph="full", modalities=["text", "video", "sound"], intra=["text"], pairs=pairs, tau={"learn": 0.1}, out=4
+    )
 
 
 EXTRA = {
-    "pair-graph": Case(_pairs, ("text/0", "text/1", "video/0"), _unused),
+    "pair-graph": Case(_pairs, ("text/0", "text/1", "video/0", "sound/0"), _unused),
     "scarf": Case(
         lambda: preset("scarf", branches={"online": {"projector": HEAD}}), ("pulse/anchor", "pulse/corrupted"), _unused
     ),
@@ -134,4 +136,4 @@ def test_every_preset_is_among_them() -> None:
     """By its name, or as the first words of a case's; those of point clouds are in their plugin's tests."""
     presets = {offer.name.rpartition("/")[2] for offer in registry().offers("method")}
     cases = {word for name in ALL for word in (name, name.rpartition("-")[0])}
-    assert presets - cases == {"depthcontrast", "pointcontrast"}
+    assert presets - cases == {"depthcontrast", "pointcontrast", "strl", "ulip"}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,20 +20,8 @@ SHAPES = ("square", "bar", "stripes", "disc")
 Command = Callable[..., str]
 
 
-def by_process(folder: Path) -> Command:
-    """Commands as a person runs them in ``folder``; each gives its output."""
-
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "contrapose", *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
-
-
 def in_process(capsys: pytest.CaptureFixture[str]) -> Command:
-    """The same in the working folder, without starting Python anew."""
+    """Commands as a person runs them in the working folder, but without starting Python anew; each gives its output."""
 
     def run(*arguments: str) -> str:
         assert main(arguments) == 0
@@ -65,11 +51,14 @@ def draw(path: Path, shape: str, rng: np.random.Generator) -> None:
     Image.fromarray(picture).save(path)
 
 
-def test_a_folder_of_pictures(tmp_path: Path) -> None:
+def test_a_folder_of_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(0)
     for i in range(48):
         draw(tmp_path / "pictures" / SHAPES[i % 4] / f"{i}.png", SHAPES[i % 4], rng)
-    to_a_report(by_process(tmp_path), "pictures")
+    monkeypatch.chdir(tmp_path)
+    to_a_report(in_process(capsys), "pictures")
     report = (tmp_path / "runs/contrapose/report.html").read_text()
     config = cp.Config.load(tmp_path / "contrapose.yaml").data
     assert config["modalities"] == {"image": "."}

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
+from tests.end_to_end.commands import contrapose
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
@@ -128,7 +129,8 @@ def test_commands(place: Path) -> None:
         shutil.rmtree(place / "runs", ignore_errors=True)
         for line in filter(str.strip, block.splitlines()):
             began = time.monotonic()
-            run(line, place)
+            status, said = contrapose(line, place)
+            assert status == 0, f"{line}\n{said}"
             print(f"{time.monotonic() - began:5.1f} s  {line}")
             if line.startswith("contrapose init"):
                 drafted = place / "contrapose.yaml"
@@ -188,6 +190,7 @@ def test_the_other_configs_make_a_method(n: int, place: Path) -> None:
         }
     file = place / "examples" / f"fragment{n}.yaml"
     YAML().dump(whole | part, file)
-    plugin = ["--plugin", "my_views.py"] if "slice_off" in str(part) else []
-    out = run(["contrapose", "train", str(file), *plugin, "--out", f"runs/fragment{n}"], place)
-    assert "step" in out
+    plugin = "--plugin my_views.py" if "slice_off" in str(part) else ""
+    status, said = contrapose(f"contrapose train {file} {plugin} --out runs/fragment{n}", place)
+    assert status == 0, said
+    assert "step" in said

@@ -93,7 +93,8 @@ def test_a_run_counts_epochs_by_samples_or_by_steps(project, capsys):
 
 
 def test_two_processes_make_as_many_steps_on_samples_of_their_own(project, capsys):
-    train = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "contrapose", "train", *PLUGIN]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    train = [*launch, "-m", "contrapose", "train", *PLUGIN]
     tight = ["my.yaml", "--out", "run", "--set", "train.steps=10", "--set", "train.workers=2"]
     done = subprocess.run([*train, *tight], text=True, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr

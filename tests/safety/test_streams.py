@@ -68,7 +68,8 @@ def references(folder: Path) -> Path:
         "s3:{}",
     ],
 )
-def test_an_address_runs_no_code_and_reads_no_file_here(tmp_path: Path, form: str) -> None:
+def test_an_address_runs_no_code_and_reads_no_file_here(tmp_path: Path, form: str, monkeypatch) -> None:
+    monkeypatch.setattr(stream, "WAIT", 0.0)
     address = form.format(references(tmp_path))
     with pytest.raises((ConfigError, DataError)) as error:
         streamed(address)

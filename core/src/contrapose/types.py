@@ -59,13 +59,15 @@ class ViewBatch:
     """One view of those samples of a batch that have it.
 
     ``data`` is the modality's collated batch (``None`` where no sample has the view), ``index`` (n,) int64 gives each row's
-    position in ``Batch.sample``, and each column of ``meta`` is (n,) or (n, P).
+    position in ``Batch.sample``, and each column of ``meta`` is (n,) or (n, P). ``encoded``: ``data`` are what the encoder gives of
+    the view, its taps, from a cache.
     """
 
     data: Any
     modality: str
     index: Tensor
     meta: dict[str, Tensor] = field(default_factory=dict)
+    encoded: bool = False
 
     def __len__(self) -> int:
         return self.index.shape[0]
@@ -97,7 +99,7 @@ class Batch:
     def map(self, fn: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with ``fn`` done to every tensor."""
         views = {
-            name: ViewBatch(tree_map(fn, v.data), v.modality, fn(v.index), tree_map(fn, v.meta))
+            name: ViewBatch(tree_map(fn, v.data), v.modality, fn(v.index), tree_map(fn, v.meta), v.encoded)
             for name, v in self.views.items()
         }
         return Batch(fn(self.sample), views, tree_map(fn, self.meta), self.skipped)
@@ -112,7 +114,8 @@ class Batch:
             order = torch.nonzero(new >= 0).flatten()
             order = order[torch.argsort(new[order], stable=True)]
             data = tree_take(v.data, order) if len(order) else None
-            views[name] = ViewBatch(data, v.modality, new[order], {k: c[order] for k, c in v.meta.items()})
+            meta = {k: c[order] for k, c in v.meta.items()}
+            views[name] = ViewBatch(data, v.modality, new[order], meta, v.encoded)
         return Batch(self.sample[positions], views, {k: c[positions] for k, c in self.meta.items()}, self.skipped)
 
 
@@ -253,7 +256,10 @@ class ViewGenerator(Protocol):
 
     Optional: ``makes``, that other modality; ``view_names``, the names of its views where it makes several; ``fit(samples)``
     with ``state_dict()`` and ``load_state_dict(state)``; ``batched(data, generator)``, the same distribution on a collated
-    batch with a ``torch.Generator`` of its device, for a view of the same modality.
+    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``refresh(look, clock)``, called at the
+    start of each epoch, with the same two methods, its state then being a flat dict of tensors that checkpoints hold: look, given a
+    view generator and the name of a table, iterates over that table batch by batch, for all training samples as the generator
+    shows them; to be returned is whether other views are made from now on.
     """
 
     modality: str

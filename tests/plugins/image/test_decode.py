@@ -201,3 +201,35 @@ def test_load_reads_bytes_and_paths_and_names_the_file(tmp_path: Path, photo: Ar
 def test_a_file_from_a_shard_is_named_where_it_is_no_image() -> None:
     with pytest.raises(DataError, match=r"^a/b\.png: "):
         ImageModality().load({"i": NamedBytes(b"no image", "a/b.png")}, Path())
+
+
+def test_of_an_animation_the_first_frame_counts(photo: Array) -> None:
+    frames = [Image.new("P", (6, 4), colour) for colour in (1, 2)]
+    for frame in frames:
+        frame.putpalette([0, 0, 0, 250, 10, 20, 5, 240, 30])
+    decoded = decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert decoded.shape == (4, 6, 3)
+    assert (decoded == (250, 10, 20)).all()
+    later = Image.fromarray(255 - photo)
+    for kind, options in {"WEBP": {"lossless": True}, "PNG": {}, "TIFF": {}}.items():
+        several = encoded(Image.fromarray(photo), kind, save_all=True, append_images=[later], **options)
+        np.testing.assert_array_equal(decode(several), photo)
+
+
+def test_a_palette_becomes_its_colours() -> None:
+    picture = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    for kind in ("PNG", "GIF", "BMP", "TIFF"):
+        decoded = decode(encoded(picture, kind))
+        np.testing.assert_array_equal(decoded[0], [[10, 20, 30], [200, 100, 50]])
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB", "HSV"])
+def test_tiff_of_other_colour_spaces_is_rgb_or_one_line(photo: Array, mode: str) -> None:
+    picture = Image.fromarray(photo)
+    try:
+        data = encoded(picture.convert(mode), "TIFF")
+    except (OSError, ValueError):
+        pytest.skip(f"pillow writes no TIFF of {mode}")
+    with contextlib.suppress(DataError):
+        assert decode(data).shape == photo.shape

@@ -41,10 +41,11 @@ def test_crop_of_an_extreme_image_falls_back_to_the_centre() -> None:
 def test_crop_equals_torchvisions_resized_crop(photo: Array, interpolation: str) -> None:
     top, left, h, w = steps._crop_box(photo, always(3), (0.08, 1.0), (3 / 4, 4 / 3))
     mode = v2.InterpolationMode(interpolation)
-    expected = tvf.resized_crop(to_tensor(photo), top, left, h, w, [32, 32], interpolation=mode, antialias=True)
-    for image in (photo, to_tensor(photo)):
+    for image in (photo, to_tensor(photo)):  # of 8 bits, the result is too
+        planes = image if isinstance(image, torch.Tensor) else torch.from_numpy(photo).permute(2, 0, 1)
+        expected = tvf.resized_crop(planes, top, left, h, w, [32, 32], interpolation=mode, antialias=True)
         made = random_resized_crop(image, always(3), size=32, interpolation=interpolation)
-        torch.testing.assert_close(made, expected.clamp(0, 1))
+        torch.testing.assert_close(made, to_tensor(expected).clamp(0, 1))
 
 
 @pytest.mark.parametrize(("kernel", "sigma"), [(3, 0.1), (7, 1.3), (23, 2.0)])
@@ -138,6 +139,12 @@ def test_probabilities_by_counting(photo: Array, step: object, p: float) -> None
 def test_resize_equals_torchvisions_whatever_the_proportions(photo: Array) -> None:
     expected = tvf.resize(to_tensor(photo), [32, 32], antialias=True)
     torch.testing.assert_close(resize(photo, always(), size=32), expected)
+
+
+def test_a_crop_of_8_bits_is_rounded_to_8_bits(photo: Array) -> None:
+    made, exact = (random_resized_crop(x, always(3), size=32) for x in (photo, to_tensor(photo)))
+    torch.testing.assert_close((made * 255).round() / 255, made)
+    torch.testing.assert_close(made, exact, rtol=0, atol=1.01 / 255)  # both directions round
 
 
 def test_no_step_touches_its_input(photo: Array) -> None:

@@ -18,5 +18,5 @@ def test_the_preset_is_crosspoints_loss() -> None:
     preset = registry().load("method", "crosspoint")
     assert isinstance(preset, dict)
     assert preset["branches"]["cloud"]["projector"] == {"use": "mlp", "hidden": 1024, "out": 256}
-    assert preset["branches"]["image"]["projector"] == {"use": "mlp", "hidden": 512, "out": 256}
+    assert preset["branches"]["image"]["projector"] == {"use": "mlp", "hidden": 512, "out": 256, "bias": False}
     assert {name: term["tau"] for name, term in preset["terms"].items()} == {"intra": 0.1, "cross": 0.1}

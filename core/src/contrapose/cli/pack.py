@@ -19,6 +19,7 @@ def pack(
     """Pack a dataset, with the files that it names, into a few large files; train on it by data: FOLDER."""
     from contrapose.data.folder import FolderReader
     from contrapose.data.pack import pack as write
+    from contrapose.data.several import SeveralReader
     from contrapose.data.stream import RowStream
     from contrapose.data.table import TableReader
     from contrapose.engine.build import Parts
@@ -27,6 +28,10 @@ def pack(
     parts = Parts(open_config(config, set_))
     reader = parts.open(parts.run.data)
     if not isinstance(reader, TableReader | RowStream):
+        if isinstance(reader, SeveralReader):
+            raise ConfigError(
+                "pack each of several datasets by itself, --set data=..., and name the folders", ("data",)
+            )
         raise ConfigError(f"{type(reader).__name__} isn't a table, so it can't be packed", ("data",))
     done = write(reader, parts.modalities, output, shard_mb << 20)
     for line in done.missing[:10]:

@@ -17,6 +17,9 @@ def train(
     config: Annotated[Path | None, typer.Argument(help="The YAML file; may be left out with --resume.")] = None,
     set_: Set = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run.", metavar="RUN")] = None,
+    extend: Annotated[
+        Path | None, typer.Option(help="Add the config's modalities to this run's towers.", metavar="RUN")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<config's name>.")] = None,
 ) -> None:
     """Pretrain encoders as a config says.
@@ -32,7 +35,7 @@ def train(
         raise ConfigError("give a config to train by, or --resume RUN")
     opened = open_config(config, set_) if config is not None else None
     try:
-        run = pretrain(opened, set=() if opened else set_ or (), resume=resume, out=out)
+        run = pretrain(opened, set=() if opened else set_ or (), resume=resume, extend=extend, out=out)
     except Interrupted as stop:
         typer.echo(str(stop), err=True)
         raise typer.Exit(stop.exit_code) from None

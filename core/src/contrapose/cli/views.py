@@ -22,11 +22,10 @@ def views(
     """Draw samples with the views that training would make of them."""
     cfg = open_config(config, set_)
 
-    from contrapose.engine.build import Parts
-    from contrapose.engine.recipe import with_recipe
+    from contrapose.engine.extend import prepared
     from contrapose.report.pictures import picture_views
 
-    failures = picture_views(Parts(with_recipe(cfg)), output, n, split, seed, epoch)
+    failures = picture_views(prepared(cfg), output, n, split, seed, epoch)
     for line in failures:
         typer.echo(f"failed: {line}")
     typer.echo(f"wrote {output}")

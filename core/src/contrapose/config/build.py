@@ -39,7 +39,8 @@ class Parameter:
             return ""
         if isinstance(self.hint, str):
             return self.hint
-        base = typing.get_args(self.hint)[0] if hasattr(self.hint, "__metadata__") else self.hint
+        holder = SimpleNamespace(__annotations__={"it": self.hint})
+        base = typing.get_type_hints(holder)["it"]  # without the limits, also those of a tuple's or a union's parts
         text = re.sub(r"\b(typing|collections\.abc)\.", "", inspect.formatannotation(base))
         limits = _limits(self.hint)
         return f"{text} ({', '.join(limits)})" if limits else text
@@ -78,7 +79,7 @@ def build(kind: str, node: Any, path: Way = (), **context: Any) -> Any:
     try:
         return target(**bound)
     except ConfigError as error:
-        raise ConfigError(error.message, (*path, *error.path)) from error
+        raise type(error)(error.message, (*path, *error.path)) from error
 
 
 def bind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from contrapose.config.messages import explain, unknown
 from contrapose.errors import ConfigError
@@ -21,6 +21,14 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _free_names(meta: dict[str, str]) -> dict[str, str]:
+    for name in meta:
+        if name in RESERVED or set(name) & set(".:"):
+            raise ValueError(f"{name!r} is a column of the core's own; give it another name")
+    return meta
+
+
+Meta = Annotated[dict[str, str], AfterValidator(_free_names)]
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
 CountOrZero = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -33,15 +41,41 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
-class TrainConfig(Section):
-    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs.
+class EarlyStopping(Section):
+    """Stop once the loss on ``split``, measured after each epoch, was no better for ``patience`` epochs; keep the best weights.
 
+    The split is seen by ``passes`` draws of the training views, the same after each epoch.
+    """
+
+    split: str = "val"
+    patience: Count = 3
+    passes: Count = 1
+
+
+class BalanceConfig(Section):
+    """The shares of a column's values in an epoch: ``by`` size ** ``power``, 1 as they are, 0 equal.
+
+    ``by`` names a column under ``meta``, of words or whole numbers, or ``dataset``, where there are several. ``batches: one``: the
+    samples of a batch have one value.
+    """
+
+    by: str
+    power: Annotated[float, Field(ge=0, le=1)] = 0.0
+    batches: Literal["mixed", "one"] = "mixed"
+
+
+class TrainConfig(Section):
+    """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs. ``weight_decay`` may be a schedule.
+
+    ``balance`` evens out how often the values of a column come.
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
     ``window``, for data on slow disks, shuffles within so many samples at a time, which lie in few places.
     ``batch_size`` is that of all processes together; ``chunk_size``, where given, is how many samples go through a process's
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
     ``sync_batchnorm`` takes BatchNorm's statistics over all processes; ``shard`` splits the parameters of encoders and heads, their
     twins and the optimizer's state among the processes (FSDP2).
+    ``frozen`` names encoders that stay as they are (``encoder``), or with their projectors (``tower``); ``cache`` keeps what frozen
+    encoders give, by sample, so that each is asked once.
     """
 
     epochs: Count = 100
@@ -51,8 +85,10 @@ class TrainConfig(Section):
     chunk_batchnorm: bool = False
     sync_batchnorm: bool = False
     shard: bool = False
+    frozen: dict[str, Literal["encoder", "tower"]] = {}
+    cache: bool = False
     lr: Positive = 1e-3
-    weight_decay: NonNegative = 1e-4
+    weight_decay: NonNegative | dict[str, Any] = 1e-4
     optimizer: Node = "adamw"
     warmup: NonNegative = 0.0
     schedule: Node = "cosine"
@@ -63,20 +99,26 @@ class TrainConfig(Section):
     seed: CountOrZero = 0
     deterministic: bool = True
     drop_last: bool = True
+    balance: BalanceConfig | None = None
     together: str | None = None
     window: Count | None = None
     checkpoint_every: Count | None = None
     keep: Count = 2
+    early_stopping: EarlyStopping | None = None
     threads: Count | None = None
     loggers: list[Node] = ["tensorboard"]
 
 
 class SplitConfig(Section):
-    """Who trains and who tests: as a ``column`` says, or at random, whole groups of column ``by`` staying together."""
+    """Who trains and who tests: as a ``column`` says, or at random, whole groups of column ``by`` staying together.
+
+    ``val`` sets a part aside for early stopping.
+    """
 
     column: str | None = None
     by: str | None = None
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    val: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: CountOrZero = 0
 
     @model_validator(mode="after")
@@ -84,6 +126,22 @@ class SplitConfig(Section):
         if self.column is not None and self.model_fields_set - {"column"}:
             raise ValueError("column takes the split from the data, so it stands alone")
         return self
+
+    def plain(self) -> dict[str, Any]:
+        """What of it holds, as a mapping."""
+        return {"column": self.column} if self.column else self.model_dump(exclude={"column"}, exclude_none=True)
+
+
+class DatasetConfig(Section):
+    """One of several datasets: ``data`` as at the top, and those of its columns that are called otherwise than the run says.
+
+    ``split`` is its own; left out, the run's holds.
+    """
+
+    data: Node
+    modalities: dict[str, str | list[str]] = {}
+    meta: Meta = {}
+    split: SplitConfig | Literal["none"] | None = None
 
 
 class EvaluateConfig(Section):
@@ -120,9 +178,9 @@ class RunConfig(Section):
     """The top level of a config."""
 
     data: Node
-    meta: dict[str, str] = {}
+    meta: Meta = {}
     split: SplitConfig | None = None
-    modalities: dict[str, str | list[str] | ModalityConfig] = {}
+    modalities: dict[str, str | list[str] | ModalityConfig | None] = {}
     views: dict[str, Node] = {}
     encoders: dict[str, Node] = {}
     method: Node = None
@@ -130,15 +188,8 @@ class RunConfig(Section):
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    extend: str | None = None
     out: str | None = None
-
-    @field_validator("meta")
-    @classmethod
-    def _free_names(cls, meta: dict[str, str]) -> dict[str, str]:
-        for name in meta:
-            if name in RESERVED or set(name) & set(".:"):
-                raise ValueError(f"{name!r} is a column of the core's own; give it another name")
-        return meta
 
     @model_validator(mode="before")
     @classmethod

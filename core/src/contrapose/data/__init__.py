@@ -1,5 +1,6 @@
 """Data: readers of manifests and folders, their parts, and the loader that makes batches of views."""
 
+from contrapose.data.balance import BalancedSampler
 from contrapose.data.cells import cell_path, read_bytes
 from contrapose.data.folder import FolderReader
 from contrapose.data.loader import Loader, StreamLoader, make_loader
@@ -7,18 +8,21 @@ from contrapose.data.manifest import ManifestReader
 from contrapose.data.open import open_other, open_reader
 from contrapose.data.packed import PackedReader
 from contrapose.data.sampler import EpochSampler
+from contrapose.data.several import SeveralReader
 from contrapose.data.split import split
 from contrapose.data.stream import RowStream
 from contrapose.data.tar import TarReader
 from contrapose.data.tarstream import TarStream
 
 __all__ = [
+    "BalancedSampler",
     "EpochSampler",
     "FolderReader",
     "Loader",
     "ManifestReader",
     "PackedReader",
     "RowStream",
+    "SeveralReader",
     "StreamLoader",
     "TarReader",
     "TarStream",

@@ -30,6 +30,21 @@ class NamedBytes(bytes):
         return NamedBytes, (bytes(self), self.name)
 
 
+class PlacedStr(str):
+    """Text of a dataset among several; what it names, if that is a file, lies under a ``root`` of its own."""
+
+    root: Path
+
+    def __new__(cls, text: str, root: Path) -> PlacedStr:
+        """``text`` from the data in ``root``."""
+        made = super().__new__(cls, text)
+        made.root = root
+        return made
+
+    def __reduce__(self) -> tuple[type[PlacedStr], tuple[str, Path]]:
+        return PlacedStr, (str(self), self.root)
+
+
 def cell_name(cell: Any, otherwise: str) -> str:
     """What a message calls a cell: the file that it is, or was, else ``otherwise``."""
     return cell if isinstance(cell, str) else getattr(cell, "name", otherwise)
@@ -41,6 +56,7 @@ def cell_path(cell: str, root: Path) -> Path:
     Raises `DataError` for an absolute path, one that leaves ``root``, a link that does, unless ``FOLLOW`` is set, and for any
     path where ``root`` is ``NOWHERE``.
     """
+    root = getattr(cell, "root", root)
     if root == NOWHERE:
         raise DataError(f"{cell}: data from elsewhere can't name files on this machine")
     inside = os.path.normpath(cell)

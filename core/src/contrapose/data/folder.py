@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from contrapose.data.cells import FOLLOW, cell_path, leaves, may_follow
-from contrapose.data.table import Columns, TableReader
+from contrapose.data.table import Columns, LacksColumn, TableReader
 from contrapose.errors import ConfigError, DataError, did_you_mean, warn
 from contrapose.types import Modality
 
@@ -59,10 +59,10 @@ def _place(root: Path, modality: str, place: str | Sequence[str] | None) -> str:
     if place is None:
         return ""
     if not isinstance(place, str):
-        raise ConfigError("in a folder, a modality lies in one subfolder", ("modalities", modality))
+        raise LacksColumn("in a folder, a modality lies in one subfolder", ("modalities", modality))
     if not cell_path(place, root).is_dir():
         there = [p.name for p in root.iterdir() if p.is_dir()]
-        raise ConfigError(f"{root} has no subfolder {place!r}{did_you_mean(place, there)}", ("modalities", modality))
+        raise LacksColumn(f"{root} has no subfolder {place!r}{did_you_mean(place, there)}", ("modalities", modality))
     return "" if place == "." else PurePosixPath(place).as_posix()
 
 
@@ -71,7 +71,7 @@ def _extensions(modalities: Mapping[str, Modality], name: str) -> tuple[str, ...
         raise ConfigError(f"unknown modality{did_you_mean(name, modalities)}", ("modalities", name))
     extensions: tuple[str, ...] = tuple(getattr(modalities[name], "extensions", ()))
     if not extensions:
-        raise ConfigError(f"modality {name!r} names no file extensions; write a manifest", ("modalities", name))
+        raise LacksColumn(f"modality {name!r} names no file extensions; write a manifest", ("modalities", name))
     return extensions
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from contrapose.config.schema import BalanceConfig
+from contrapose.data.balance import BalancedSampler
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
 from contrapose.data.failure import lost_worker, no_memory_to_load
 from contrapose.data.passes import LAP, SHARD, WINDOW, Made, Place, StreamDataset
@@ -172,6 +174,7 @@ def make_loader(
     workers: int = 0,
     shuffle: bool = True,
     drop_last: bool = True,
+    balance: BalanceConfig | None = None,
     together: str | None = None,
     window: int | None = None,
     steps: int | None = None,
@@ -180,14 +183,17 @@ def make_loader(
     """Load batches of views of ``reader``'s samples.
 
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
-    which rank ``rank`` of ``world`` gets its part; ``together`` is a column whose equal samples come next to each other,
+    which rank ``rank`` of ``world`` gets its part; ``balance`` evens out a column's values
+    (`BalancedSampler`); ``together`` is a column whose equal samples come next to each other,
     ``window`` the number of samples that are shuffled together (`EpochSampler`); ``device`` is where the batches are wanted.
     Of a stream an epoch is ``steps`` batches, and without ``shuffle`` it is read once, in its order, by this process.
-    Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together``, or too few shards.
+    Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together``, a ``balance`` that can't be had, or
+    too few shards.
     """
     if isinstance(reader, StreamReader):
-        if together is not None:
-            raise ConfigError("a stream's samples come as they are read; leave it out", ("train", "together"))
+        for name, said in {"together": together, "balance": balance}.items():
+            if said is not None:
+                raise ConfigError("a stream's samples come as they are read; leave it out", ("train", name))
         if batch_size < world:
             raise ConfigError(f"a batch of {batch_size} leaves some of {world} processes none", ("train", "batch_size"))
         workers = workers if shuffle else 0  # several would take turns by the batch, and the order would be lost
@@ -196,19 +202,35 @@ def make_loader(
         return StreamLoader(
             data, Collate(make_views.names, modalities, reader.meta), steps, workers, torch.device(device)
         )
-    groups = None if together is None else _groups(reader, together)
-    sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups, window)
     columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
+    if balance is not None:
+        for name, other in {"together": together, "window": window}.items():
+            if other is not None:
+                raise ConfigError("balance has an order of its own; leave one of them out", ("train", name))
+        values, names = _values(reader, balance.by, ("train", "balance", "by"))
+        if columns[balance.by].kind == "f":
+            raise ConfigError(
+                f"{balance.by!r} holds fractions; balance by words or whole numbers", ("train", "balance", "by")
+            )
+        sampler: EpochSampler = BalancedSampler(
+            values, batch_size, seed, rank, world, drop_last, balance.power, balance.batches == "one", names
+        )
+    else:
+        groups = None if together is None else _values(reader, together, ("train", "together"))[0]
+        sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups, window)
     collate = Collate(make_views.names, modalities, columns)
     return Loader(ViewDataset(reader, make_views), sampler, collate, workers, torch.device(device))
 
 
-def _groups(reader: Reader, column: str) -> np.ndarray:
-    """A number for each sample's group, -1 where it has none."""
+def _values(reader: Reader, column: str, path: tuple[str, ...]) -> tuple[np.ndarray, dict[int, str]]:
+    """A number for each sample's value of a column, -1 where it has none, and what messages call the values."""
     known = list(getattr(reader, "meta", ()) or reader[0].meta)
     if column not in known:
-        raise ConfigError(f"no column {column!r} under meta:{did_you_mean(column, known)}", ("train", "together"))
+        raise ConfigError(f"no column {column!r} under meta:{did_you_mean(column, known)}", path)
     rows = range(len(reader))
     values = np.asarray(reader.column(column) if hasattr(reader, "column") else [reader[i].meta[column] for i in rows])
-    _, codes = np.unique(values, return_inverse=True)
-    return np.where((values == -1) | (values != values), -1, codes)  # what readers write for an empty cell
+    found, codes = np.unique(values, return_inverse=True)
+    words = dict(enumerate(getattr(reader, "vocabularies", {}).get(column, ())))
+    names = {code: str(words.get(value, f"{column} {value:g}")) for code, value in enumerate(found.tolist())}
+    none = (values == -1) | (values != values)  # what readers write for an empty cell
+    return np.where(none, -1, codes), {**names, -1: f"no {column}"}

@@ -60,7 +60,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         """Positions (size,) int64 in the order of an epoch."""
         if not self.shuffle:
             return np.arange(self.size)
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, epoch))))
+        rng = rng_of(self.seed, epoch)
         order = rng.permutation(self.size) if self.window is None else _windowed(self.size, self.window, rng)
         if self.groups is None:
             return order
@@ -72,8 +72,17 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         epoch, order = self.epoch, self.order(self.epoch)
         for k in range(self.start_batch, len(self)):
             batch = order[k * self.batch_size : (k + 1) * self.batch_size]
-            first, last = (len(batch) * r // self.world for r in (self.rank, self.rank + 1))
-            yield [(epoch, position) for position in batch[first:last].tolist()]
+            yield self.own([(epoch, position) for position in batch.tolist()])
+
+    def own(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """This rank's part of a batch."""
+        first, last = (len(batch) * r // self.world for r in (self.rank, self.rank + 1))
+        return batch[first:last]
+
+
+def rng_of(*key: int) -> np.random.Generator:
+    """The generator of an order, whoever asks for it."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
 def _windowed(size: int, window: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from contrapose.data.sets import DATASET
+from contrapose.data.several import SeveralReader
 from contrapose.errors import ConfigError, DataError
 from contrapose.types import Reader, Sample, StreamReader
 
@@ -33,11 +35,42 @@ def split(reader: Reader, spec: Mapping[str, Any] | str | None) -> dict[str, Rea
 
     ``{column: c}``: a part for each value of the column. ``{by: group, test: 0.2, val: 0.1, seed: 0}``: each named
     part gets about that fraction of the samples, ``train`` the rest; samples of one group (a ``meta`` name or a
-    column) never part, those without a group go alone, and without ``by`` all do. None or "none": all is ``train``.
+    column) never part, those without a group go alone, and without ``by`` all do. None or "none": all is ``train``. Of several
+    datasets those that have a split of their own are divided by that, the others as one.
     Raises `ConfigError` with its path.
     """
-    if spec is None or spec == "none":
+    if isinstance(reader, SeveralReader) and reader.own_splits:
+        names = _by_dataset(reader, spec)
+    elif spec is None or spec == "none":
         return {TRAIN: reader}
+    else:
+        names = _names(reader, spec)
+    assert isinstance(reader, Divisible)
+    return {name: reader.subset(np.flatnonzero(names == name)) for name in np.unique(names).tolist()}
+
+
+def _by_dataset(reader: SeveralReader, spec: Mapping[str, Any] | str | None) -> np.ndarray:
+    """Datasets that have a split of their own by that, the others together by ``spec``, so that no group parts."""
+    names = np.full(len(reader), TRAIN, dtype=object)
+    dataset = reader.column(DATASET)
+    rest = []
+    for number, name in enumerate(reader.names):
+        own, at = reader.own_splits.get(name), np.flatnonzero(dataset == number)
+        if own is None:
+            rest.append(at)
+        elif not isinstance(own, str):
+            try:
+                names[at] = _names(reader.parts[number], own.plain())
+            except ConfigError as error:
+                raise ConfigError(error.message, ("data", "of", name, *error.path)) from None
+    if rest and spec is not None and spec != "none":
+        at = np.concatenate(rest)
+        names[at] = _names(reader.subset(at), spec)
+    return names.astype(str)
+
+
+def _names(reader: Any, spec: Mapping[str, Any] | str) -> np.ndarray:
+    """The part that each sample falls to."""
     if not isinstance(spec, Mapping):
         raise ConfigError("write {column: c}, {by: group, test: 0.2, seed: 0}, or none", ("split",))
     if isinstance(reader, StreamReader):
@@ -45,14 +78,16 @@ def split(reader: Reader, spec: Mapping[str, Any] | str | None) -> dict[str, Rea
     if not isinstance(reader, Divisible):
         raise ConfigError(f"{type(reader).__name__} can't be split; leave split out", ("split",))
     column = spec.get("column")
-    names = _by_column(reader, column) if column is not None else _by_group(reader, spec)
-    return {name: reader.subset(np.flatnonzero(names == name)) for name in np.unique(names).tolist()}
+    return _by_column(reader, column) if column is not None else _by_group(reader, spec)
 
 
 def _by_column(reader: Divisible, column: str) -> np.ndarray:
     values = _words(reader, column, ("split", "column"))
     if None in values:
-        raise DataError(f"{values.count(None)} of {len(values)} samples have no value in the split's column {column!r}")
+        hint = "; a dataset that lacks it needs a split of its own" if isinstance(reader, SeveralReader) else ""
+        raise DataError(
+            f"{values.count(None)} of {len(values)} samples have no value in the split's column {column!r}{hint}"
+        )
     if TRAIN not in values:
         there = ", ".join(sorted(set(map(str, values)))[:12])
         raise ConfigError(f"no sample is {TRAIN!r} in {column!r}; there is {there}", ("split", "column"))

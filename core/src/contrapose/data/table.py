@@ -24,6 +24,10 @@ Columns = Mapping[str, str | Sequence[str] | None]
 """Which column, or columns, hold a modality; None where the column bears its name."""
 
 
+class LacksColumn(ConfigError):
+    """The data have nothing of what a config says of a modality or of ``meta``; another dataset may."""
+
+
 class TableReader:
     """Row i of a table is sample i: its cells become data by their modality, its ``meta`` columns become numbers.
 
@@ -60,6 +64,7 @@ class TableReader:
             raise DataError(f"{root}: no samples")
         for name, column in (meta or {}).items():
             self._require(column, ("meta", name))
+        for name, column in (meta or {}).items():
             try:
                 self._meta[name], words = encode(_names(table.column(column)), (vocabularies or {}).get(name))
             except DataError as error:
@@ -143,10 +148,10 @@ class TableReader:
         part._rows = self._rows[np.asarray(positions, dtype=np.int64)]
         return part
 
-    def only(self, modality: str) -> TableReader:
-        """The same samples, of which this modality alone is loaded."""
+    def only(self, *modalities: str) -> TableReader:
+        """The same samples, of which these modalities alone are loaded."""
         part = copy.copy(self)
-        part._columns = {name: columns for name, columns in self._columns.items() if name == modality}
+        part._columns = {name: columns for name, columns in self._columns.items() if name in modalities}
         return part
 
     def fingerprint(self) -> str:
@@ -164,7 +169,7 @@ class TableReader:
 
     def _require(self, column: str, path: tuple[str | int, ...]) -> None:
         if column not in self.column_names:
-            raise ConfigError(f"the data have no column {column!r}{did_you_mean(column, self.column_names)}", path)
+            raise LacksColumn(f"the data have no column {column!r}{did_you_mean(column, self.column_names)}", path)
 
     def _cells(self, columns: Sequence[str], row: int) -> dict[str, Any] | None:
         cells = {column: self.cell(column, row) for column in columns}

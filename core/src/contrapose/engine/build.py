@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -16,28 +16,36 @@ from contrapose.config import Config, build
 from contrapose.config.schema import ModalityConfig, TrainConfig
 from contrapose.data import Loader, make_loader, open_reader, split
 from contrapose.data.failure import one_line
+from contrapose.data.table import TableReader
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, warn
 from contrapose.losses.engine import Engine
 from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
-from contrapose.types import Modality, Reader, StreamReader
+from contrapose.types import Modality, Reader, StreamReader, ViewGenerator
 from contrapose.views import ViewPlan
+from contrapose.views.compose import made_modality
 
-from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder
+from .components import Samples, eval_view, fit_modality, in_words, make_modality, modality_of, no_encoder, unreached
+from .kept import Kept, KeptViews, TapsOf, without
 from .randomness import reseed
 from .recipe import lay_over
+from .tower import put_towers
 
 
 class Parts:
     """A run's modalities, data, view plans and method, each made when it is first asked for.
 
-    ``fitted`` is the state that an earlier ``fit`` left; without it, views are fitted on the training split alone.
+    ``fitted`` is the state that an earlier ``fit`` left; without it, views are fitted on the training split alone, but for those
+    whose state is ``inherited`` from a run that this one extends, with the weights of its towers.
     """
 
-    def __init__(self, config: Config, fitted: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, config: Config, fitted: dict[str, Any] | None = None, inherited: dict[str, Any] | None = None
+    ) -> None:
         self.config = config
         self.run = config.run
         self._fitted = fitted
+        self._known = fitted or inherited or {}
 
     @cached_property
     def modalities(self) -> dict[str, Modality]:
@@ -46,7 +54,7 @@ class Parts:
         for key in self.run.views:
             paths.setdefault(key.partition(".")[0], ("views", key))
         made = {name: make_modality(name, self.run.modalities.get(name), path) for name, path in paths.items()}
-        for name, state in (self._fitted or {}).get("modalities", {}).items():
+        for name, state in self._known.get("modalities", {}).items():
             with _state_of(f"the modality {name!r}"):
                 made[name].load_state_dict(state)  # type: ignore[attr-defined]
         return made
@@ -65,14 +73,16 @@ class Parts:
     def splits(self) -> dict[str, Reader]:
         """The data by split; ``train`` is always there. Raises ``DataError`` or ``ConfigError``."""
         spec = self.run.split
-        if spec is None:
-            said = None
-        else:
-            said = {"column": spec.column} if spec.column else spec.model_dump(exclude={"column"})
-        parts = split(self.open(self.run.data), said)
+        try:
+            parts = split(self.open(self.run.data), spec.plain() if spec else None)
+        except ConfigError as error:
+            if error.path[:1] == ("modalities",) and error.path[-1] in self._known.get("towers", {}):
+                error = type(error)(f"{error.message}; null leaves the old tower out", error.path)
+            raise error from None
         if self._fitted is None:
             for name in self.columns:
-                fit_modality(self.modalities[name], parts["train"])
+                if name not in self._known.get("modalities", {}):
+                    fit_modality(self.modalities[name], parts["train"])
         return parts
 
     def facts(self, modality: str) -> dict[str, Any]:
@@ -105,7 +115,9 @@ class Parts:
         # A preset is a mapping, or a function that makes one of its arguments; sections of a method are laid over either.
         sections = {k: v for k, v in node.items() if k in SECTIONS}
         arguments = {k: v for k, v in node.items() if k not in SECTIONS}
-        return dict(lay_over(build("method", arguments, ("method",), modalities=list(self.columns)), sections))
+        # Views may be of modalities that the data haven't: pictures that are made of clouds.
+        there = [*dict.fromkeys([*self.columns, *(key.partition(".")[0] for key in self.run.views)])]
+        return dict(lay_over(build("method", arguments, ("method",), modalities=there), sections))
 
     @cached_property
     def plan(self) -> ViewPlan:
@@ -117,11 +129,20 @@ class Parts:
 
     @cached_property
     def eval_plan(self) -> ViewPlan:
-        """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data."""
-        views = {m: self.run.evaluate.views.get(m) or eval_view(m, self.run.views) for m in self.columns}
+        """One view of each modality, made without chance: the config's, else the plugin's ``<modality>/eval``, else the data.
+
+        A modality that the data lack is evaluated where the config names a view that makes it of another (a rendering).
+        """
+        said = self.run.evaluate.views
+        views = {m: said.get(m) or eval_view(m, self.run.views) for m in dict.fromkeys([*self.columns, *said])}
         plan = ViewPlan.from_config({m: v for m, v in views.items() if v}, None, self._view, list(self.columns))
         self._fit(plan, "eval")
         return plan
+
+    @property
+    def fitted_state(self) -> dict[str, Any]:
+        """What an earlier ``fit`` left, as it was given."""
+        return self._fitted or {}
 
     def fitted(self) -> dict[str, Any]:
         """All that was fitted, for a run folder."""
@@ -131,6 +152,7 @@ class Parts:
             "views": self.plan.state_dict(),
             "eval": self.eval_plan.state_dict(),
             "vocabularies": vocabularies,
+            "towers": self._known.get("towers", {}),
         }
 
     def make_method(self) -> Method:
@@ -142,36 +164,59 @@ class Parts:
             for modality in self.plan.names.values():
                 if modality not in {e.modality for e in encoders.values()}:
                     raise no_encoder(modality)
-            method = Method.from_data(self.recipe, encoders, seed=seed)
+            method = Method.from_data(self.recipe, encoders, seed=seed, frozen=self.run.train.frozen)
+            for modality in unreached(self.plan.names, method.towers.branches):
+                warn(f"no branch takes the views of {modality}: nothing learns from it; add a pair, or leave it out")
+        put_towers(method, self._known.get("towers", {}))
         method.engine = Engine(self.run.loss.engine, self.run.loss.tile)
         return method
 
-    def train_loader(self, rank: int = 0, world: int = 1, device: torch.device | str = "cpu") -> Loader:
-        """Batches of the training views, on ``device``."""
+    def train_loader(
+        self,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+        kept: Sequence[Kept] = (),
+        part: str = "train",
+    ) -> Loader:
+        """Batches of the training views, on ``device``; what is ``kept`` of frozen encoders takes the place of their views.
+
+        Of another part than ``train`` its last batch comes too, whole or not.
+        """
         t = self.run.train
-        reader = self.splits["train"]
+        reader, plan = self.splits[part], without(self.plan, kept)
+        reads = {g.modality for g in plan.generators.values()}
+        if isinstance(reader, TableReader) and reads < {*reader.columns}:
+            reader = reader.only(*reads)
+        maker = plan.maker(t.seed)
         return make_loader(
             reader,
-            self.plan.maker(t.seed),
-            self.modalities,
+            KeptViews(maker, kept, self.plan.names) if kept else maker,
+            {**self.modalities, **{k.modality: TapsOf(k.modality) for k in kept}},
             t.batch_size,
             seed=t.seed,
             rank=rank,
             world=world,
             workers=t.workers,
-            drop_last=t.drop_last,
+            drop_last=t.drop_last and part == "train",
+            balance=t.balance if part == "train" else None,
             together=t.together,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,
             device=device,
         )
 
-    def eval_loader(self, reader: Reader, batch_size: int, device: torch.device | str = "cpu") -> Loader:
-        """Batches of a reader's samples in their order, un-augmented, on ``device``."""
-        t = self.run.train
+    def eval_loader(
+        self, reader: Reader, batch_size: int, device: torch.device | str = "cpu", view: ViewGenerator | None = None
+    ) -> Loader:
+        """Batches of a reader's samples in their order, un-augmented or as ``view`` alone shows them, on ``device``."""
+        t, plan = self.run.train, self.eval_plan
+        if view is not None:
+            made = made_modality(view)
+            plan = ViewPlan.from_config({made: view}, None, self._view, [made, view.modality])
         return make_loader(
             reader,
-            self.eval_plan.maker(t.seed),
+            plan.maker(t.seed),
             self.modalities,
             batch_size,
             workers=t.workers,
@@ -181,7 +226,8 @@ class Parts:
         )
 
     def _view(self, kind: str, node: Any, path: tuple[str | int, ...], modality: str) -> Any:
-        return build(kind, node, path, modality=modality, **self.facts(modality))
+        reads = modality_of(node, kind) or modality  # a rendering reads another modality than it is a view of
+        return build(kind, node, path, modality=modality, **self.facts(reads))
 
     def _encoder(self, node: Any, path: tuple[str, ...]) -> nn.Module:
         modality = path[-1] if path[-1] in self.modalities else modality_of(node)
@@ -194,10 +240,9 @@ class Parts:
 
     def _fit(self, plan: ViewPlan, key: str) -> None:
         if self._fitted is None:
-            plan.fit(lambda modality: Samples(self.splits["train"], modality))
-        else:
-            with _state_of(key):
-                plan.load_state_dict(self._fitted.get(key, {}))
+            plan.fit(lambda modality: Samples(self.splits["train"], modality), but=self._known.get(key, {}))
+        with _state_of(key):
+            plan.load_state_dict(self._known.get(key, {}))
 
 
 @contextmanager

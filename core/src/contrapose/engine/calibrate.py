@@ -18,14 +18,14 @@ def calibrate(method: Method, loader: Loader) -> None:
 
     ``loader`` gives batches on the method's device.
     """
-    norms = [m for m in method.modules() if isinstance(m, _BatchNorm)]
+    method.train()
+    norms = [m for m in method.modules() if isinstance(m, _BatchNorm) and m.training]  # not those of frozen encoders
     if not norms:
         return
     momenta = [m.momentum for m in norms]
     for m in norms:
         m.reset_running_stats()
         m.momentum = None  # a cumulative mean
-    method.train()
     with torch.no_grad():
         for batch in islice(loader, BATCHES):
             method.encode(batch)

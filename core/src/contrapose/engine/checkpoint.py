@@ -45,7 +45,18 @@ class Checkpoint:
             raise CheckpointError(f"checkpoint {self.path.name} is damaged: {part}.safetensors: {_reason(e)}") from e
 
 
-def save(checkpoints: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int) -> Path:
+def folder_name(step: int) -> str:
+    """What the checkpoint of a step is called."""
+    return f"step-{step:08d}"
+
+
+def save(
+    checkpoints: Path,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    keep: int,
+    spare: str | None = None,
+) -> Path:
     """Write ``parts`` (``{"model": tensors, "optimizer": tensors}``) and ``state`` as one checkpoint, then drop all but ``keep``.
 
     Args:
@@ -53,6 +64,7 @@ def save(checkpoints: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Ma
         parts: named tensors of any device, a file each.
         state: JSON-able; must hold ``step``.
         keep: how many checkpoints stay, the new one among them.
+        spare: the name of one that stays too.
 
     Returns:
         The new checkpoint's folder.
@@ -60,7 +72,7 @@ def save(checkpoints: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Ma
     Raises:
         CheckpointError: it could not be written (a full disk, no permission). Earlier checkpoints are as they were.
     """
-    final = checkpoints / f"step-{state['step']:08d}"
+    final = checkpoints / folder_name(state["step"])
     temp = checkpoints / f".{final.name}.tmp"
     try:
         shutil.rmtree(temp, ignore_errors=True)  # left by a run that was killed while saving
@@ -82,7 +94,8 @@ def save(checkpoints: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Ma
             f"could not save checkpoint {final.name} in {checkpoints}: {_reason(e)}; earlier checkpoints are kept"
         ) from e
     # Later ones are damaged leftovers of an earlier attempt, which a resume passed over: they count for nothing.
-    for old in [f for f in _folders(checkpoints) if f.name <= final.name][keep:]:
+    older = [f for f in _folders(checkpoints) if f.name <= final.name][keep:]
+    for old in (f for f in older if f.name != spare):
         shutil.rmtree(old, ignore_errors=True)
     return final
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from contrapose.branches.branch import Branch
 from contrapose.config import build, signature
 from contrapose.config.schema import ModalityConfig
 from contrapose.errors import ConfigError, PluginError, did_you_mean
 from contrapose.plugins import registry
 from contrapose.plugins.registry import TO_INSTALL
-from contrapose.types import Modality, Reader, Sample, StreamReader
+from contrapose.types import Modality, Reader, Sample, StreamReader, matches
 
 
 class Samples:
@@ -28,10 +29,13 @@ class Samples:
         return (sample for sample in samples if self.modality in sample.data)
 
 
-def modality_of(node: Any) -> str | None:
-    """What a named encoder reads, as far as its offer says so."""
+def modality_of(node: Any, kind: str = "encoder") -> str | None:
+    """What an encoder or a view reads, as far as its offer, or the class or function itself, says so."""
     name = node.get("use") if isinstance(node, Mapping) else node
-    offers = registry().offers("encoder") if isinstance(name, str) else []
+    if not isinstance(name, str):
+        said = getattr(name, "modality", None)
+        return said if isinstance(said, str) else None
+    offers = registry().offers(kind)
     return next((o.spec.modality for o in offers if name in (o.name, o.spec.name)), None)
 
 
@@ -39,6 +43,12 @@ def no_encoder(modality: str) -> ConfigError:
     """The error that names the encoders on offer."""
     known = ", ".join(o.name for o in registry().offers("encoder") if o.spec.modality == modality)
     return ConfigError(f"modality {modality!r} has no encoder; add one{f': {known}' if known else ''}", ("encoders",))
+
+
+def unreached(views: Mapping[str, str], branches: Mapping[str, Branch]) -> list[str]:
+    """The modalities, of ``views`` by full name, of which no branch takes a view."""
+    taken = {m for name, m in views.items() if any(matches(name, b.views) for b in branches.values())}
+    return [m for m in dict.fromkeys(views.values()) if m not in taken]
 
 
 def make_modality(name: str, said: Any, path: tuple[str, ...]) -> Modality:

@@ -43,10 +43,7 @@ def resolved(config: Config) -> dict[str, Any]:
     run = config.run
     tree = {name: _plain(getattr(run, name)) for name in type(run).model_fields}
     base = config.source.parent if config.source else Path()
-    if isinstance(run.data, (str, Path)):
-        tree["data"] = _lasting(str(run.data), base)
-    elif isinstance(run.data, Mapping) and isinstance(run.data.get("path"), str):
-        tree["data"]["path"] = _lasting(run.data["path"], base)
+    tree["data"] = _lasting_data(run.data, tree["data"], base)
     if run.split and run.split.column:
         tree["split"] = {"column": run.split.column}
     tree["train"]["threads"] = run.train.threads or torch.get_num_threads()
@@ -147,6 +144,22 @@ def only_writer(folder: Path) -> Iterator[None]:
                 f"another process is training into {folder}: wait for it, or choose another --out"
             ) from e
         yield
+
+
+def _lasting_data(data: Any, plain: Any, base: Path) -> Any:
+    """What ``plain`` says of data, with paths that hold from any folder; of each of several datasets too."""
+    if isinstance(data, (str, Path)):
+        return _lasting(str(data), base)
+    if not isinstance(data, Mapping):
+        return plain
+    found = dict(plain)
+    if isinstance(data.get("path"), str):
+        found["path"] = _lasting(data["path"], base)
+    if isinstance(data.get("of"), Mapping):
+        found["of"] = {name: _lasting_data(one, plain["of"][name], base) for name, one in data["of"].items()}
+    if "use" not in data and "data" in data:
+        found["data"] = _lasting_data(data["data"], plain["data"], base)
+    return found
 
 
 def _lasting(path: str, base: Path) -> str:

@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from contrapose.config import bind
 from contrapose.errors import CheckpointError, ConfigError, did_you_mean
 
+from .lars import LARS
 from .shard import by_kind, like
 
 Params = list[dict[str, Any]]
@@ -31,7 +32,12 @@ def sgd(params: Params, lr: float, momentum: float = 0.9, nesterov: bool = False
     return SGD(params, lr, momentum, nesterov=nesterov)
 
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+def lars(params: Params, lr: float, momentum: float = 0.9, trust: float = 0.001, vector_lr: float = 1.0) -> LARS:
+    """Layer-wise adaptive rates, for large batches (You et al. 2017)."""
+    return LARS(params, lr, momentum, trust=trust, vector_lr=vector_lr)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adam": adam, "adamw": adamw, "lars": lars, "sgd": sgd}
 
 
 def make_optimizer(node: Any, groups: Params, lr: float) -> Optimizer:
@@ -65,6 +71,12 @@ def set_lr(optimizer: Optimizer, factor: float) -> None:
     """Set every group's learning rate to ``factor`` times its base rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
+
+
+def set_decay(optimizer: Optimizer, shares: list[float], decay: float) -> None:
+    """Set every group's weight decay to its share, 0 or 1, of ``decay``."""
+    for group, share in zip(optimizer.param_groups, shares, strict=True):
+        group["weight_decay"] = share * decay
 
 
 def optimizer_tensors(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:

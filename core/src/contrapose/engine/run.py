@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import nn
 
 from contrapose.config import Config
 from contrapose.data import Loader, StreamLoader
-from contrapose.data.failure import one_line
-from contrapose.errors import CheckpointError, ConfigError, DataError
+from contrapose.errors import ConfigError
 from contrapose.methods.method import Method
 from contrapose.plugins import registry
-from contrapose.types import Batch, Reader, Rows, StreamReader
+from contrapose.types import Batch, Rows, StreamReader, ViewGenerator
 
 from . import checkpoint, folder
 from .build import Parts, fingerprint
-from .calibrate import calibrate
 from .checkpoint import Checkpoint
-from .device import accelerator_for, use_cuda
-from .embed import Embeddings, Head, embed, table
+from .device import accelerator_for
+from .early_stopping import require_split, validation_batches, verdict
+from .embed import table
+from .extend import prepared
 from .fitted import load_fitted, save_fitted
+from .frozen import frozen_line
+from .learnt import LearntViews
 from .metrics import read_metrics
 from .origin import changes, origin
-from .recipe import with_recipe
 from .shard import wanted
 from .shortage import told
-from .skipped import Unread, read_skipped
 from .summary import summary
+from .taps import keep, require_keepable
 from .train import Feed, check, fit
+from .trained import Run, require_own
+
+__all__ = ["Run", "load", "train"]
 
 Source = str | Path | Mapping[str, Any] | Config
 
@@ -47,6 +48,7 @@ def train(
     set: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
     resume: str | Path | None = None,
+    extend: str | Path | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Run:
@@ -57,6 +59,7 @@ def train(
         set: overrides, ``"train.lr=3e-4"``.
         plugins: Python files whose components are offered too.
         resume: a run folder to go on from, at its last whole checkpoint.
+        extend: a run folder whose towers go on in the new run, as the config's ``extend`` says too.
         out: the run folder; by default the config's ``out``, or ``runs/<config's name>``.
         quiet: print nothing.
 
@@ -70,19 +73,19 @@ def train(
     for file in plugins:
         registry().load_file(file)
     if resume is not None:
-        return _resume(Path(resume), None if config is None else _open(config, set), set, quiet)
+        if extend is not None:
+            raise ConfigError("--extend begins a new run, and --resume goes on with one: give one of them")
+        return _resume(Path(resume), None if config is None else _open(config, set).config, set, quiet)
     if config is None:
         raise ConfigError("give a config, or the run to resume")
-    wanted = _open(config, set)
+    parts = _open(config, set, extend)
+    wanted = parts.config
     where = Path(out or wanted.run.out or Path("runs") / (wanted.source.stem if wanted.source else "run"))
     with wanted.located():  # a config's error says its file and line here too
         folder.require_free(where)
         accelerator = accelerator_for(wanted.run.train)
         console = Console(quiet=quiet or not accelerator.is_main_process)
-        parts = Parts(wanted)
-        method, loader = _prepare(
-            parts, accelerator
-        )  # whatever is wrong with the config is said before a folder is made
+        method, loader = _prepare(parts, accelerator)  # what is wrong with the config is said before a folder is made
         fitted, tree = parts.fitted(), folder.resolved(wanted)
         accelerator.wait_for_everyone()
         with folder.only_writer(where) if accelerator.is_main_process else nullcontext():
@@ -106,103 +109,16 @@ def load(path: str | Path, config: Source | None = None) -> Run:
     saved = folder.read_config(where)
     if config is None:
         folder.require_rebuildable(saved)
-    parts = Parts(saved if config is None else _open(config, ()), load_fitted(where))
+    parts = Parts(saved if config is None else _open(config, ()).config, load_fitted(where))
     return Run(where, parts)
 
 
-class Run:
-    """A trained run: its folder ``dir``, its ``config``, and its ``method`` with the last checkpoint's weights."""
-
-    def __init__(self, dir: Path, parts: Parts, method: Method | None = None) -> None:
-        self.dir = dir
-        self.parts = parts
-        if method is not None:
-            self.method = method
-
-    @property
-    def config(self) -> Config:
-        """What it was trained by, all defaults in their places."""
-        return self.parts.config
-
-    @cached_property
-    def method(self) -> Method:
-        """The method in eval mode, on the GPU where ``train.device`` allows and there is one."""
-        method = self.parts.make_method()
-        last = checkpoint.newest(self.dir / "checkpoints", Console(stderr=True).print)
-        _require_own(last, self.parts, method)
-        try:
-            method.load_state_dict(last.tensors("model"))
-        except RuntimeError as error:  # names or shapes that aren't the method's
-            raise CheckpointError(f"{last.path} doesn't fit the run's own config: {one_line(error)}") from error
-        return method.to(_device(self.config)).eval()
-
-    @cached_property
-    def unread(self) -> Unread:
-        """How much of the training split could not be read while it was trained on."""
-        skips, train = read_skipped(self.dir), self.config.run.train
-        steps = read_metrics(self.dir / "metrics.csv").steps
-        shown, data = int(steps[-1]) * train.batch_size if len(steps) else 0, self.parts.splits["train"]
-        seen = shown if isinstance(data, StreamReader) else min(shown, len(data))
-        return Unread(len(skips), len({sample for sample, _, _ in skips}), seen)
-
-    def reader(self, split: str = "train") -> Reader:
-        """A split of the data that the run was trained on, by position. Raises ``DataError`` for a stream."""
-        splits = self.parts.splits
-        if split not in splits:
-            raise ConfigError(f"the data have no split {split!r}; there is {', '.join(splits)}")
-        if isinstance(splits[split], StreamReader):
-            raise DataError(
-                f"{split} is a stream, and this needs samples by position: write it down by contrapose pack"
-            )
-        return splits[split]
-
-    def encoder(self, modality: str) -> nn.Module:
-        """A modality's encoder, a plain module in eval mode that gives its taps: ``{"pooled": (n, D), ...}``."""
-        encoders = self.method.encoders
-        if modality not in encoders:
-            raise ConfigError(f"the run has no encoder of {modality!r}; there is {', '.join(encoders)}")
-        return encoders[modality].eval()
-
-    def embed(
-        self,
-        data: Reader | str | Path = "test",
-        modality: str | None = None,
-        head: Head = "projected",
-        batch_size: int = 256,
-    ) -> dict[str, Embeddings]:
-        """Embed data without augmentation: each modality's ``evaluate.views``, else its plugin's ``eval`` view, else as it is.
-
-        Args:
-            data: a split's name, a dataset's path, or a reader.
-            modality: this one alone; by default each that the data have.
-            head: ``projected``, the space of the loss, or ``pooled``, the encoder's own features.
-            batch_size: samples at a time.
-
-        Returns:
-            ``Embeddings`` by modality.
-        """
-        if isinstance(data, str) and data in self.parts.splits:
-            reader = self.parts.splits[data]
-        else:
-            reader = self.parts.open(data) if isinstance(data, (str, Path)) else data
-        loader = self.parts.eval_loader(reader, batch_size, _device(self.config))
-        found = embed(self.method, loader, head)
-        if modality is None:
-            return found
-        if modality not in found:
-            raise ConfigError(f"no embedding of {modality!r}; there is {', '.join(found) or 'none'}")
-        return {modality: found[modality]}
-
-    def untrained(self) -> Run:
-        """This run before its first step: the same initial weights, with BatchNorm's statistics settled on the training split."""
-        method = self.parts.make_method().to(_device(self.config))
-        calibrate(method, self.parts.train_loader(device=_device(self.config)))
-        return Run(self.dir, self.parts, method.eval())
-
-
-def _open(config: Source, overrides: Sequence[str]) -> Config:
+def _open(config: Source, overrides: Sequence[str], extend: str | Path | None = None) -> Parts:
     opened = Config.load(config, overrides) if isinstance(config, (str, Path)) else Config.of(config, overrides)
-    return with_recipe(opened)
+    if extend is not None:
+        opened.data = {**opened.data, "extend": str(Path(extend).resolve())}
+    with opened.located():
+        return prepared(opened)
 
 
 def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet: bool) -> Run:
@@ -221,7 +137,7 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
             last = checkpoint.newest(
                 where / "checkpoints", lambda m: console.print(f"warning: {m}", highlight=False, soft_wrap=True)
             )
-            _require_own(last, parts, method)
+            require_own(last, parts, method)
             console.print(f"resuming {where} after step {last.step}", highlight=False, soft_wrap=True)
             here = origin(accelerator, config.run.train)
             for change in changes(last.state, here, stream=isinstance(loader, StreamLoader)):
@@ -241,10 +157,14 @@ def _resume(where: Path, config: Config | None, overrides: Sequence[str], quiet:
 def _prepare(parts: Parts, accelerator: Accelerator) -> tuple[Method, Loader]:
     method = parts.make_method()
     check(method, parts.run.train)
-    if isinstance(parts.splits["train"], StreamReader) and (needy := method.needs_positions):
-        raise ConfigError(
-            "it needs to know all samples, and a stream doesn't say; pack the data", ("method", "sources", needy[0])
-        )
+    require_split(parts)
+    if isinstance(parts.splits["train"], StreamReader):
+        needy: list[tuple[str, ...]] = [("method", "sources", name) for name in method.needs_positions]
+        needy += [("views", key.partition("/")[0]) for key in parts.plan.learning]
+        if needy:
+            raise ConfigError("it needs to know all samples, and a stream doesn't say; pack the data", needy[0])
+    if parts.run.train.cache:
+        require_keepable(parts, method)
     return method, parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device)
 
 
@@ -258,6 +178,14 @@ def _fit(
     console: Console,
     quiet: bool,
 ) -> Run:
+    if line := frozen_line(method):
+        console.print(line, highlight=False, soft_wrap=True)
+    if parts.run.train.cache:
+        if last is not None:
+            method.load_state_dict(last.tensors("model"))  # what is kept is of these weights
+        kept = keep(parts, method, accelerator, console)
+        loader = parts.train_loader(accelerator.process_index, accelerator.num_processes, accelerator.device, kept)
+
     def batches(epoch: int, start: int) -> Iterable[Batch]:
         loader.set_epoch(epoch, start)
         return loader
@@ -267,28 +195,30 @@ def _fit(
             method, parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device), ref
         )
 
+    def look(view: ViewGenerator, ref: str) -> Iterator[Rows]:
+        seen = parts.eval_loader(parts.splits["train"], parts.run.train.batch_size, accelerator.device, view)
+        return (method.table(batch, ref) for batch in seen)
+
+    views = LearntViews(parts.plan, look, loader) if parts.plan.learning else None
+    if views is not None and last is not None:
+        views.load(last.tensors("views"))
     identity = {"fingerprint": fingerprint(parts.recipe, method), **origin(accelerator, parts.run.train)}
-    feed = Feed(batches, len(loader), embed_train, loader.state if isinstance(loader, StreamLoader) else None)
+    stream = loader.state if isinstance(loader, StreamLoader) else None
+    feed = Feed(batches, len(loader), embed_train, stream, validation_batches(parts, accelerator), views)
     split = wanted(parts.run.train)
     if split:
         method = copy.deepcopy(method)  # its weights stay split; encoders that the config holds as objects must not
     with told(method, parts.run.train, where, accelerator.num_processes):
         fit(method, feed, parts.run.train, where, accelerator, console, identity=identity, resume=last, quiet=quiet)
-    run = Run(where, parts, None if split else method)
+    early = parts.run.train.early_stopping
+    run = Run(where, parts, None if split or early else method)
     if accelerator.is_main_process:
-        console.print(summary(read_metrics(where / "metrics.csv")))
+        console.print(summary(read_metrics(where / "metrics.csv"), method))
+        if early and (line := verdict(where, early.patience)):
+            console.print(line, highlight=False, soft_wrap=True)
     if run.unread.samples:
         console.print(f"{run.unread}: see {where / 'skipped.csv'}", highlight=False, soft_wrap=True)
     console.print(
         f"saved in {where}; next: contrapose report {where}{registry().options}", highlight=False, soft_wrap=True
     )
     return run
-
-
-def _require_own(last: Checkpoint, parts: Parts, method: Method) -> None:
-    if last.state.get("fingerprint") != fingerprint(parts.recipe, method):
-        raise CheckpointError(f"{last.path} is of another method, or of other encoders, than this run's config says")
-
-
-def _device(config: Config) -> torch.device:
-    return torch.device("cuda" if use_cuda(config.run.train.device) else "cpu")

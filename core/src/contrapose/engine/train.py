@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
 from contrapose.branches.syncnorm import synchronise
+from contrapose.clock import check_schedule
 from contrapose.data.passes import own_ids
 from contrapose.errors import warn
 from contrapose.methods.gather import average, share
@@ -25,12 +26,14 @@ from contrapose.types import Batch, Rows
 
 from . import checkpoint
 from .checkpoint import Checkpoint
+from .early_stopping import Validation
 from .estimate import rehearse
 from .finite import require_finite_weights
 from .gradcache import backward_in_chunks, require_exact
+from .learnt import LearntViews
 from .loggers import make_loggers
 from .logs import Metrics
-from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_lr
+from .optim import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_decay, set_lr
 from .progress import ProgressLine
 from .randomness import reproducible, reseed
 from .schedule import lr_factor
@@ -50,13 +53,16 @@ class Feed:
 
     ``batches(epoch, start)`` yields the batches of an epoch from the one numbered ``start`` on, on the
     training device; ``embed(ref)`` is a table of the method over the whole training set (what ``method.epoch`` asks for);
-    ``state()`` is where in a stream this process stands, JSON-able, None where the step tells it.
+    ``state()`` is where in a stream this process stands, JSON-able, None where the step tells it; ``validation()`` gives the
+    batches by which training stops early, None where it doesn't; ``views`` are those that learn.
     """
 
     batches: Callable[[int, int], Iterable[Batch]]
     steps_per_epoch: int
     embed: Callable[[str], Rows]
     state: Callable[[], dict[str, Any]] | None = None
+    validation: Callable[[], Iterable[Batch]] | None = None
+    views: LearntViews | None = None
 
 
 def check(method: Method, train: TrainConfig) -> None:
@@ -68,7 +74,9 @@ def check(method: Method, train: TrainConfig) -> None:
         warn("train.shard: a single process holds all of the weights, so there is nothing to split")
     if train.sync_batchnorm:
         synchronise(method.towers)
-    make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
+    if isinstance(train.weight_decay, Mapping):
+        check_schedule(train.weight_decay, ("train", "weight_decay"))
+    make_optimizer(train.optimizer, method.param_groups(1.0), train.lr)
     lr_factor(train.schedule, 0, steps_per_epoch=1, epochs=1)
     if train.chunk_size is not None:
         require_exact(method.train(), train.chunk_batchnorm)
@@ -158,7 +166,8 @@ def fit(
     if split:
         shard(method, accelerator.device)
     method.clock.start(per_epoch, epochs)
-    optimizer = make_optimizer(train.optimizer, method.param_groups(train.weight_decay), train.lr)
+    optimizer = make_optimizer(train.optimizer, method.param_groups(1.0), train.lr)
+    shares = [group["weight_decay"] for group in optimizer.param_groups]
     if resume is not None:
         load_optimizer_tensors(optimizer, method, resume.tensors("optimizer"))
     with warnings.catch_warnings():
@@ -171,6 +180,9 @@ def fit(
     loggers = make_loggers(train.loggers, folder, step) if main else []
     metrics = Metrics(folder if main else None, step, accelerator, line.show, loggers)
     skipped = Skipped(folder / ("skipped.csv" if main else f"skipped.rank{rank}.csv"))
+    validation = None
+    if feed.validation is not None and train.early_stopping is not None:
+        validation = Validation(feed.validation, train.early_stopping, folder, train.seed, step, accelerator, skipped)
 
     def save(batch: Batch) -> None:
         metrics.sync()
@@ -180,19 +192,26 @@ def fit(
             "model": gathered(method.state_dict(), main),
             "optimizer": gathered(optimizer_tensors(optimizer, method), main),
         }
+        if feed.views is not None:
+            parts["views"] = feed.views.state()
         if main:
-            checkpoint.save(folder / "checkpoints", parts, {**identity, **stream, "step": step}, train.keep)
+            state, spare = {**identity, **stream, "step": step}, validation.spare if validation else None
+            checkpoint.save(folder / "checkpoints", parts, state, train.keep, spare)
         accelerator.wait_for_everyone()
 
     told = quiet
     try:
         with StopRequest() as stop, reproducible(train.deterministic, train.threads):
             agreed = Agreement(accelerator)
-            while step < steps:
+            over = validation is not None and validation.over
+            while step < steps and not over:
                 epoch, done = divmod(step, per_epoch)
                 if done == 0 and method.needs_epoch:
                     reseed(train.seed, "epoch", epoch)
                     method.epoch(feed.embed)
+                if done == 0 and feed.views is not None:
+                    reseed(train.seed, "views", epoch)
+                    feed.views.epoch(method.clock)
                 model.train()
                 batches = iter(feed.batches(epoch, done))
                 if not told:
@@ -203,22 +222,30 @@ def fit(
                         train.schedule, step, steps_per_epoch=per_epoch, epochs=epochs, warmup=train.warmup
                     )
                     set_lr(optimizer, factor)
+                    set_decay(optimizer, shares, method.clock.at(train.weight_decay))
                     reseed(train.seed, "step", step, rank)
                     out = train_step(model, method, optimizer, batch, accelerator, train)
                     step += 1
                     metrics.add({"step": step, "epoch": epoch, "lr": train.lr * factor}, out, own_ids(batch.sample))
                     skipped.add(batch.skipped)
-                    signum = agreed(stop)
-                    if step == steps or signum or step % (train.checkpoint_every or per_epoch) == 0:
+                    signum, best = agreed(stop), False
+                    if validation is not None and (step % per_epoch == 0 or step == steps):
+                        best = validation(method, step, epoch)
+                        over = validation.over
+                        model.train()
+                    due = step % (train.checkpoint_every or per_epoch) == 0
+                    if step == steps or signum or due or best or over:
                         save(batch)
-                    if signum and step < steps:
+                    if signum and step < steps and not over:
                         again = f"contrapose train --resume {folder}{registry().options}"
                         message = f"stopped after step {step} of {steps}; go on with: {again}"
                         raise Interrupted(message, signum)
-                    if step == steps:
+                    if step == steps or over:
                         break
     finally:
         metrics.close()
+        if validation is not None:
+            validation.close()
         line.close()
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         method.eval()

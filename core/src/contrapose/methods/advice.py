@@ -32,7 +32,7 @@ def _stale(method: Method, terms: dict[str, BoundTerm]) -> Iterator[str]:
     used = dict.fromkeys(_name(key.rows) for term in terms.values() for key in term.keys)
     for name in used:
         source = method.sources[name] if name in method.sources else None
-        for branch in _behind(method, source.refs) if isinstance(source, Queue) else ():
+        for branch in behind(method, source.refs) if isinstance(source, Queue) else ():
             if _moves(method, branch) and method.towers.routes[branch].twin is None:
                 yield (
                     f"the queue {name!r} keeps keys of the branch {branch!r}, which is trained, so that they are of encoders that "
@@ -43,10 +43,10 @@ def _stale(method: Method, terms: dict[str, BoundTerm]) -> Iterator[str]:
 def _collapse(method: Method, terms: dict[str, BoundTerm]) -> Iterator[str]:
     """Nothing pushes rows apart: what keeps BYOL and SimSiam from one vector for all is a predictor, and targets at rest."""
     for name, term in terms.items():
-        targets = [b for b in _behind(method, (k.rows for k in term.keys)) if _moves(method, b)]
+        targets = [b for b in behind(method, (k.rows for k in term.keys)) if _moves(method, b)]
         if not targets:
             continue  # a teacher that stands still
-        bare = [b for b in _behind(method, term.query) if b not in method.towers.predictors]
+        bare = [b for b in behind(method, term.query) if b not in method.towers.predictors]
         free = [b for b in targets if method.towers.routes[b].twin is None and method.towers.branches[b].grad]
         why = "the method only attracts, and collapses to one vector for all unless"
         if bare:
@@ -76,7 +76,7 @@ class _OnePositive:
         return Pairs(torch.tensor([[1.0, 0.0]]), torch.ones(1, 2))
 
 
-def _behind(method: Method, refs: Iterable[str]) -> list[str]:
+def behind(method: Method, refs: Iterable[str]) -> list[str]:
     """The branches behind tables, through sources too."""
     found: dict[str, None] = {}
     seen: set[str] = set()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import chain
 from typing import Any, Literal
 
-from contrapose.errors import ConfigError, did_you_mean
+from contrapose.errors import ConfigError, did_you_mean, warn
+from contrapose.methods.shapes import Shape, drawn, islands, known
 
 Data = dict[str, Any]
 
-EDGE = ("pair", "tau", "loss", "weight", "same")
+EDGE = ("pair", "tau", "loss", "weight", "same", "bias")
 """What a pair of the pair graph may say of itself."""
 
 
 def pair_graph(
-    pairs: Sequence[Sequence[str] | Mapping[str, Any]],
+    pairs: Sequence[Sequence[str] | Mapping[str, Any]] = (),
+    graph: Shape | None = None,
+    modalities: Sequence[str] = (),
+    centre: str | None = None,
+    intra: bool | Sequence[str] = False,
     tau: Any = 0.1,
     loss: Any = "nce",
     hidden: int = 512,
@@ -24,31 +29,46 @@ def pair_graph(
     """A branch for each modality, and a term for each pair: ``[a, a]`` contrasts a's views, ``[a, b]`` joins two modalities.
 
     A cross-modal pair is symmetric, its anchors and keys are the samples that have both, and only the other modality's rows
-    are negatives, as in CLIP. Each pair is reported under its name ``a~b``.
+    are negatives, as in CLIP. Each pair is reported under its name ``a~b``. What scores all modalities at once is `symile`
+    or `gram`.
 
     Args:
-        pairs: of modalities: ``[a, b]``, or ``{pair: [a, b]}`` with its own ``tau``, ``loss`` or ``weight`` (1), and ``same``, a
-            column of the data: samples that agree in it are positives of each other too (SupCon's L_out).
+        pairs: of modalities: ``[a, b]``, or ``{pair: [a, b]}`` with its own ``tau``, ``loss``, ``bias`` or ``weight`` (1), and
+            ``same``, a column of the data: samples that agree in it are positives of each other too (SupCon's L_out). A pair that
+            the graph has already is changed, another is added.
+        graph: pairs by name: ``full``, every modality with every other; ``hub``, the ``centre`` with every other; ``chain``, each
+            with the next.
+        modalities: those of the graph, by default all of the run. Pairs may name no other.
+        centre: of a hub.
+        intra: contrast the views of each modality too (``[a, a]``), or of those that are listed.
         tau: temperature of every other pair: a number, a schedule, or ``{learn: tau}`` for one of its own for each.
         loss: node of every other pair's loss.
         hidden: width of the projectors' hidden layer.
         out: width of the shared space.
     """
-    if not pairs:
-        raise ConfigError("lists pairs of modalities, like [[a, b], [b, b]]", ("pairs",))
-    terms: Data = {}
-    branches: Data = {}
+    edges = {pair: {"tau": tau, "loss": loss, "weight": 1.0} for pair in _shaped(graph, modalities, centre, intra)}
+    said: set[frozenset[str]] = set()
     for i, node in enumerate(pairs):
-        edge = {"tau": tau, "loss": loss, "weight": 1.0, "same": None, **_edge(node, ("pairs", i))}
+        edge = _edge(node, ("pairs", i))
         a, b = edge.pop("pair")
-        for m in (a, b):
-            branches[m] = {"views": f"{m}/*", "projector": {"use": "mlp", "hidden": hidden, "out": out}}
-        if f"{a}~{b}" in terms:
+        for m in (a, b) if modalities else ():
+            known(m, modalities, ("pairs", i))
+        if frozenset((a, b)) in said:
             raise ConfigError(f"the pair {a}~{b} is there twice", ("pairs", i))
-        same = edge.pop("same")
-        alike = "same(sample)" if same is None else f"(same(sample) or same({same}))"
-        terms[f"{a}~{b}"] = (_within(a, alike) if a == b else _across(a, b, alike)) | edge
-    return {"branches": branches, "terms": terms}
+        said.add(frozenset((a, b)))
+        pair = (b, a) if (b, a) in edges else (a, b)
+        edges[pair] = {"tau": tau, "loss": loss, "weight": 1.0, **edges.get(pair, {}), **edge}
+    if not edges:
+        raise ConfigError(
+            "lists pairs of modalities, like [[a, b], [b, b]], or names a graph: full, hub or chain", ("pairs",)
+        )
+    apart = islands(edges)
+    if len(apart) > 1:
+        names = " and ".join(", ".join(island) for island in apart)
+        warn(f"no pairs lead from one to another of {names}: they share no space, and can't be compared")
+    head = {"use": "mlp", "hidden": hidden, "out": out}
+    branches = {m: {"views": f"{m}/*", "projector": dict(head)} for m in dict.fromkeys(chain.from_iterable(edges))}
+    return {"branches": branches, "terms": {f"{a}~{b}": _term(a, b, **edge) for (a, b), edge in edges.items()}}
 
 
 def clip(pair: Sequence[str], tau: float = 0.07, out: int = 512) -> Data:
@@ -83,8 +103,10 @@ def hub(centre: str, others: Sequence[str] | Mapping[str, Any], tau: Any = 0.07,
         out: width of the shared space.
     """
     taus = dict(others) if isinstance(others, Mapping) else dict.fromkeys(others, tau)
-    pairs = [{"pair": [centre, m], "tau": t, "weight": 2.0} for m, t in taus.items()]  # both directions are added
-    data = pair_graph(pairs, out=out)
+    pairs = drawn("hub", [centre, *taus], centre)
+    data = pair_graph(
+        [{"pair": p, "tau": taus[p[1]], "weight": 2.0} for p in pairs], out=out
+    )  # both directions are added
     return data | {"branches": linear(data, out, bias=False)}
 
 
@@ -99,8 +121,8 @@ def cmc(modalities: Sequence[str], graph: Literal["full", "core"] = "full", tau:
         tau: temperature.
         out: width of the shared space.
     """
-    pairs = [p for p in _pairs(modalities) if graph == "full" or p[0] == modalities[0]]
-    data = pair_graph([{"pair": [*p], "weight": 2.0} for p in pairs], tau=tau, out=out)  # both directions are added
+    pairs = drawn("full", modalities) if graph == "full" else drawn("hub", modalities, modalities[0])
+    data = pair_graph([{"pair": p, "weight": 2.0} for p in pairs], tau=tau, out=out)  # both directions are added
     return data | {"branches": linear(data, out)}
 
 
@@ -116,7 +138,7 @@ def m5product(modalities: Sequence[str], tau: float = 0.07, out: int = 768) -> D
         tau: temperature.
         out: width of the shared space.
     """
-    pairs = _pairs(modalities)
+    pairs = drawn("full", modalities)
     sources, terms = {}, {}
     for a, b in pairs:
         both = f"{a}~{b}"
@@ -133,15 +155,21 @@ def m5product(modalities: Sequence[str], tau: float = 0.07, out: int = 768) -> D
     return {"branches": linear(pair_graph(pairs), out), "sources": sources, "terms": terms}
 
 
-def _pairs(modalities: Sequence[str]) -> list[tuple[str, str]]:
-    if len(set(modalities)) < 2:
-        raise ConfigError("lists two modalities or more", ("modalities",))
-    return [*combinations(modalities, 2)]
+def _shaped(
+    graph: Shape | None, modalities: Sequence[str], centre: str | None, intra: bool | Sequence[str]
+) -> list[tuple[str, str]]:
+    """The pairs that the graph's name stands for, those within a modality first."""
+    if graph is None and centre is not None:
+        raise ConfigError("only a hub has a centre: set graph: hub", ("centre",))
+    within = modalities if intra is True else intra or ()
+    for m in within:
+        known(m, modalities, ("intra",))
+    return [(m, m) for m in within] + ([] if graph is None else drawn(graph, modalities, centre))
 
 
-def _edge(node: Any, path: tuple[str | int, ...]) -> Mapping[str, Any]:
+def _edge(node: Any, path: tuple[str | int, ...]) -> Data:
     """A pair as a mapping, its keys checked."""
-    edge = node if isinstance(node, Mapping) else {"pair": node}
+    edge = dict(node) if isinstance(node, Mapping) else {"pair": node}
     for key in edge:
         if key not in EDGE:
             raise ConfigError(f"unknown key {key!r} of a pair{did_you_mean(str(key), EDGE)}", (*path, key))
@@ -151,16 +179,19 @@ def _edge(node: Any, path: tuple[str | int, ...]) -> Mapping[str, Any]:
     return edge
 
 
-def _within(m: str, alike: str) -> Data:
-    return {"query": m, "keys": [m], "positives": f"{alike} and not self", "denominator": "not self"}
-
-
-def _across(a: str, b: str, alike: str) -> Data:
+def _term(a: str, b: str, same: str | None = None, **edge: Any) -> Data:
+    """The term of a pair: within a modality, or across two, both ways."""
+    alike = "same(sample)" if same is None else f"(same(sample) or same({same}))"
+    if a == b:
+        return {"query": a, "keys": [a], "positives": f"{alike} and not self", "denominator": "not self", **edge}
+    if same is not None:  # a row of one modality alone is no pair: its caption may be that of others
+        alike = f"{alike} and same(has:{a}) and same(has:{b})"
     return {
         "query": [a, b],
         "keys": [a, b],
         "positives": f"{alike} and not same(origin)",
         "denominator": f"not same(origin) and has({a}) and has({b})",
+        **edge,
     }
 
 

@@ -19,7 +19,13 @@ Taps = Mapping[str, Tensor]
 
 
 def forward_views(encoder: nn.Module, views: Sequence[ViewBatch], together: bool, grad: bool) -> list[Taps]:
-    """The encoder's taps for each view. ``together``: those of one shape in one batch."""
+    """The encoder's taps for each view. ``together``: those of one shape in one batch. An encoded view is its own taps."""
+    raw = [v for v in views if not v.encoded]
+    made = iter(_forward(encoder, raw, together, grad) if raw else ())
+    return [(v.data if len(v) else _nothing(encoder)) if v.encoded else next(made) for v in views]
+
+
+def _forward(encoder: nn.Module, views: Sequence[ViewBatch], together: bool, grad: bool) -> list[Taps]:
     sizes = [len(v) for v in views]
     if collective(encoder):
         with contextlib.nullcontext() if grad else torch.no_grad():

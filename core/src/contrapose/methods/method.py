@@ -17,7 +17,7 @@ from contrapose.config import build
 from contrapose.errors import ConfigError, did_you_mean, warn
 from contrapose.losses.engine import Engine
 from contrapose.losses.head import HeadLoss
-from contrapose.methods.advice import advice
+from contrapose.methods.advice import advice, behind
 from contrapose.methods.gather import share
 from contrapose.methods.health import spread
 from contrapose.methods.outputs import Outputs
@@ -56,6 +56,7 @@ class Method(nn.Module):
         views: view nodes of slots that the method fills itself (``{mixed: {use: mix, of: query}}``), in each modality. Whoever
             feeds the method makes them, as the views of its slots.
         seed: of the sources' random draws.
+        frozen: encoders by name that stay as they are: ``encoder`` alone, or ``tower``, its projector too.
         path: where in a config all this stands, for messages.
 
     ``engine``, an attribute, says how pairs are visited.
@@ -74,6 +75,7 @@ class Method(nn.Module):
         views: Mapping[str, Any] | None = None,
         seed: int = 0,
         path: Path = ("method",),
+        frozen: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -84,7 +86,7 @@ class Method(nn.Module):
             n: b if isinstance(b, Branch) else build_args(Branch, b, (*path, "branches", n))
             for n, b in branches.items()
         }
-        self.towers = Towers(made, encoders, (*path, "branches"))
+        self.towers = Towers(made, encoders, (*path, "branches"), frozen)
         self.sources = Named()
         for name, node in (sources or {}).items():
             source = build("source", node, (*path, "sources", name), name=name)
@@ -98,6 +100,7 @@ class Method(nn.Module):
         self.terms = Named()
         for name, node in terms.items():
             self.terms[name] = self._term(name, node, (*path, "terms", name))
+        self._tell_modalities()
         self.shares = learnt_shares({n: t.weight for n, t in self._terms.items()})
         self.needed = {r.partition("/")[0] for r in self._read()} & {*self.towers.widths}
         self._out: Outputs | None = None
@@ -106,7 +109,12 @@ class Method(nn.Module):
 
     @classmethod
     def from_data(
-        cls, data: Mapping[str, Any], encoders: Mapping[str, nn.Module], seed: int = 0, path: Path = ("method",)
+        cls,
+        data: Mapping[str, Any],
+        encoders: Mapping[str, nn.Module],
+        seed: int = 0,
+        path: Path = ("method",),
+        frozen: Mapping[str, str] | None = None,
     ) -> Method:
         """A method from a preset's mapping. Raises ``ConfigError`` with the path to what is wrong."""
         for key in data:
@@ -115,7 +123,7 @@ class Method(nn.Module):
         for key in ("branches", "terms"):
             if not data.get(key):
                 raise ConfigError(f"a method needs {key}:", path)
-        return cls(**data, encoders=encoders, seed=seed, path=path)
+        return cls(**data, encoders=encoders, seed=seed, path=path, frozen=frozen)
 
     def _term(self, name: str, node: Any, path: Path) -> BoundTerm:
         term = BoundTerm(name, from_node(node, path), self._shared, path)
@@ -131,6 +139,14 @@ class Method(nn.Module):
         if isinstance(term.loss, HeadLoss):
             term.loss.setup(term.query[0], self.width(term.query[0]))
         return term
+
+    def _tell_modalities(self) -> None:
+        """Tell each term which branches of different encoders it joins."""
+        encoders = {name: route.encoders for name, route in self.towers.routes.items()}
+        for term in self._terms.values():
+            term.several = len({*encoders.values()}) > 1
+            found = behind(self, (*term.query, *(k.rows for k in term.keys)))
+            term.joins = tuple(found) if len({encoders[b] for b in found}) > 1 else ()
 
     def _read(self) -> Iterator[str]:
         """Every table that a term or a source reads."""
@@ -175,8 +191,11 @@ class Method(nn.Module):
             for name, term in self._terms.items():
                 value, counts[name], found = score_term(term, out, batch, self._shared, self.engine)
                 terms[name] = value.detach()
-                metrics |= {f"{kind}/{name}": number for kind, number in found.items()}
-                weighted.append(term.weigh(self.clock, self.shares) * value)
+                weight = term.weigh(self.clock, self.shares)
+                if isinstance(term.weight, Mapping):
+                    found[f"weight/{name}"] = torch.as_tensor(weight).detach()
+                metrics |= found
+                weighted.append(weight * value)
         metrics |= {f"spread/{name}": spread(rows.z) for name, rows in tables.items() if "." not in name}
         self._out = out.detached()
         return LossOut(torch.stack(weighted).sum(), terms, counts, metrics)
@@ -207,6 +226,10 @@ class Method(nn.Module):
                 module.clamp()
         self._out = None
         self.clock.tick()
+
+    def forget(self) -> None:
+        """Drop the tables of the last ``loss``, which was only asked for its value: ``advance`` won't commit them."""
+        self._out = None
 
     # -- epochs, optimisers, embeddings ------------------------------------------------------------------------------
 

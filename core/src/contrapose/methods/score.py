@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 from contrapose.errors import ConfigError
 from contrapose.losses.engine import Engine, pair_loss
 from contrapose.losses.head import HeadLoss
-from contrapose.losses.pair import Block
+from contrapose.losses.pair import Block, Plan
 from contrapose.losses.sets import SetLoss
-from contrapose.methods.health import top1
+from contrapose.methods.gather import world_size
+from contrapose.methods.health import gap, samples, top1
 from contrapose.methods.outputs import Outputs
 from contrapose.methods.temperature import Temperature
 from contrapose.methods.term import BoundTerm
@@ -26,8 +28,10 @@ from contrapose.types import Batch, Rows
 class LossOut:
     """``loss`` is a scalar with graph; ``terms`` the terms' values (detached, before their weights); ``counts`` their anchors.
 
-    ``metrics`` are scalars that tell of health, detached: ``top1/<term>`` and ``spread/<branch>`` (`methods.health`), and
-    ``tau/<term>`` where it is learnt or scheduled.
+    ``metrics`` are scalars that tell of health, detached; those of a step are their means over the processes. There are
+    ``top1/<term>`` and ``spread/<branch>`` (`methods.health`), ``tau/<term>`` and ``weight/<term>`` where they are learnt or
+    scheduled. In a method of several modalities there are also ``samples/<term>``, how many samples of all processes have a loss,
+    and of a term that joins two modalities ``gap/<term>``; ``top1_from/<term>/<table>`` where it goes both ways.
     """
 
     loss: Tensor
@@ -78,11 +82,31 @@ def _pairs(term: BoundTerm, out: Outputs, shared: Mapping[str, Temperature], eng
     values, weights = pair_loss(blocks, plan, term.loss, scale, engine)
     # Every rank must walk the same graph, even one without an anchor or a key, or their collectives in the backward pass
     # don't meet.
-    value = out.mean(values, weights, q.replicated) + touched(used)
-    metrics = {} if isinstance(term.tau, float | int) else {"tau": 1 / torch.as_tensor(scale).detach()}
+    learnt = [0 * x for x in (scale, bias) if isinstance(x, Tensor) and x.requires_grad]
+    value = out.mean(values, weights, q.replicated) + touched(used) + sum(learnt)
+    return value, (weights > 0).sum(), _told(term, out, q, weights, blocks, plan, scale)
+
+
+def _told(
+    term: BoundTerm, out: Outputs, q: Rows, weights: Tensor, blocks: list[Block], plan: Plan, scale: Any
+) -> dict[str, Tensor]:
+    """A term's metrics."""
+    metrics = {}
+    if not isinstance(term.tau, float | int):
+        metrics[f"tau/{term.name}"] = 1 / torch.as_tensor(scale).detach()
     if term.relation.assigner is None:  # else every key is a positive, softly
-        metrics["top1"] = top1(blocks, plan)
-    return value, (weights > 0).sum(), metrics
+        ends = [0, *accumulate(len(out.rows(ref)) for ref in term.query)]
+        ways = [top1(blocks, plan, slice(*of)) for of in pairwise(ends)]
+        metrics[f"top1/{term.name}"] = torch.stack(ways).nanmean()
+        if len(ways) > 1:
+            metrics |= {f"top1_from/{term.name}/{ref}": way for ref, way in zip(term.query, ways, strict=True)}
+    if term.several:
+        metrics[f"samples/{term.name}"] = samples(q, weights > 0) * (1 if q.replicated else world_size())
+    if term.joins:
+        tables = [out.rows(ref) for ref in dict.fromkeys((*term.query, *(k.rows for k in term.keys)))]
+        if len(tables) == 2 and tables[0].z.shape[1:] == tables[1].z.shape[1:]:
+            metrics[f"gap/{term.name}"] = gap(tables[0], tables[1], term.joins)
+    return metrics
 
 
 def touched(tables: list[Rows]) -> Tensor:

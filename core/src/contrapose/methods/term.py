@@ -85,10 +85,16 @@ class Term:
 
 
 class BoundTerm(nn.Module):
-    """A term whose nodes are built."""
+    """A term whose nodes are built.
+
+    Its method says what it ``joins``: the branches that it is made of, where these are of several encoders; and whether the method
+    has ``several``.
+    """
 
     temperature: Temperature | None
     bias: Bias | None
+    joins: tuple[str, ...] = ()
+    several: bool = False
 
     def __init__(self, name: str, term: Term, temperatures: Mapping[str, Temperature], path: Path) -> None:
         super().__init__()

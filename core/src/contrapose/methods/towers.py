@@ -12,7 +12,7 @@ from contrapose.branches.branch import Branch
 from contrapose.branches.named import Named
 from contrapose.branches.twin import Twin
 from contrapose.config import build
-from contrapose.errors import ConfigError
+from contrapose.errors import ConfigError, did_you_mean
 from contrapose.methods.encode import Taps, forward_views, presence, table
 from contrapose.methods.project import Part, fold, head_width, of_views, on_views
 from contrapose.methods.routes import Path, Route, covered, dims_of, in_order, tap_width
@@ -22,7 +22,13 @@ from contrapose.types import Batch, Rows, matches
 class Towers(nn.Module):
     """Encodes a batch into the tables of all branches; each encoder sees each view once, however many branches use it."""
 
-    def __init__(self, branches: Mapping[str, Branch], encoders: Mapping[str, nn.Module], path: Path) -> None:
+    def __init__(
+        self,
+        branches: Mapping[str, Branch],
+        encoders: Mapping[str, nn.Module],
+        path: Path,
+        frozen: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self.branches = dict(branches)
         self.encoders, self.projectors, self.predictors = Named(dict(encoders)), Named(), Named()
@@ -30,9 +36,11 @@ class Towers(nn.Module):
         self.routes: dict[str, Route] = {}
         self.widths: dict[str, int] = {}
         self.frozen: set[str] = set()
+        self.still: set[str] = set()
         for name in in_order(self.branches, path):
             self._build(name, (*path, name))
         self._freeze(path)
+        self._freeze_towers(frozen or {})
 
     # -- construction ------------------------------------------------------------------------------------------------
 
@@ -82,7 +90,10 @@ class Towers(nn.Module):
         return key
 
     def _freeze(self, path: Path) -> None:
-        """Encoders of ``weights: frozen`` branches stand still; none may be trained elsewhere."""
+        """Encoders of ``weights: frozen`` branches stand still; none may be trained elsewhere. So do those that no branch takes."""
+        used = {e for route in self.routes.values() for e in route.encoders}
+        for e in {*self.encoders} - used:
+            self.encoders[e].requires_grad_(False)  # else a wrapper for several processes waits for their gradients
         for name, branch in self.branches.items():
             shared = self.frozen & set(self.routes[name].encoders)
             if branch.weights == "online" and branch.of is None and shared:
@@ -92,12 +103,44 @@ class Towers(nn.Module):
         for e in self.frozen:
             self.encoders[e].requires_grad_(False).eval()
 
+    def _freeze_towers(self, wanted: Mapping[str, str]) -> None:
+        """Encoders by name stand still, with their projectors where ``tower`` is said."""
+        for e, what in wanted.items():
+            if e not in self.encoders:
+                raise ConfigError(f"there is no encoder {e!r}{did_you_mean(e, self.encoders)}", ("train", "frozen", e))
+            self.frozen.add(e)
+            self.encoders[e].requires_grad_(False).eval()
+            if what == "tower":
+                self.still |= {r.projector[1] for r in self.routes.values() if r.projector and e in r.encoders}
+        for name, route in self.routes.items():
+            others = [e for e in route.encoders if wanted.get(e) != "tower"]
+            if route.projector and route.projector[1] in self.still and others:
+                e = next(e for e, what in wanted.items() if what == "tower" and self._projected(e, route.projector[1]))
+                raise ConfigError(
+                    f"the projector of the branch {name!r} is that of {', '.join(others)} too, which isn't a frozen tower: "
+                    "freeze the encoder alone (encoder), or these towers as well",
+                    ("train", "frozen", e),
+                )
+        for owner in self.still:
+            self.projectors[owner].requires_grad_(False).eval()
+
+    def _projected(self, encoder: str, owner: str) -> bool:
+        return any(r.projector and r.projector[1] == owner and encoder in r.encoders for r in self.routes.values())
+
     def train(self, mode: bool = True) -> Self:
-        """What is frozen stays in eval mode."""
+        """What is frozen stays in eval mode, and so does a twin's copy of it."""
         super().train(mode)
-        for e in self.frozen:
-            self.encoders[e].eval()
+        for encoders, projectors in self.held:
+            for modules, names in ((encoders, self.frozen), (projectors, self.still)):
+                for name in names & modules.keys():
+                    modules[name].eval()
         return self
+
+    @property
+    def held(self) -> list[tuple[Named, Named]]:
+        """Encoders and projectors: its own, and each twin's."""
+        twins = [cast(Twin, twin) for twin in self.twins.values()]
+        return [(self.encoders, self.projectors), *((twin.encoders, twin.projectors) for twin in twins)]
 
     # -- use ---------------------------------------------------------------------------------------------------------
 
@@ -108,6 +151,12 @@ class Towers(nn.Module):
     def parts(self, batch: Batch, needed: Collection[str]) -> dict[str, list[Part]]:
         """What the needed tables are made of, view by view: all the work of encoders and heads."""
         views = self._views(batch)
+        for name in sorted({ref.partition(".")[0] for ref in needed}):
+            if not views[name]:
+                raise ConfigError(
+                    f"branch {name!r} takes views like {', '.join(self.branches[name].views)}, but there is "
+                    f"{', '.join(batch.views)}; name such a view under views:"
+                )
         taps = self._forward(batch, views)
         projected: dict[Any, list[Part]] = {}
         made = {}
@@ -139,24 +188,16 @@ class Towers(nn.Module):
         return table(name, False, batch, parts, {})
 
     def trained(self, modality: str) -> str | None:
-        """The first trained branch that takes this modality's views."""
-        for name, branch in self.branches.items():
-            if branch.weights != "online" or branch.of is not None:
-                continue
+        """The first branch of weights of its own, trained ones before frozen ones, that takes this modality's views."""
+        own = [(name, branch) for name, branch in self.branches.items() if branch.of is None]
+        for name, _ in sorted(own, key=lambda item: item[1].weights == "frozen"):
             if modality in {str(getattr(self.encoders[e], "modality", e)) for e in self.routes[name].encoders}:
                 return name
         return None
 
     def _views(self, batch: Batch) -> dict[str, list[str]]:
-        """The batch's views that each branch takes. Raises ``ConfigError`` where it takes none."""
-        views = {n: [v for v in batch.views if self._takes(n, v, batch)] for n in self.branches}
-        for name, names in views.items():
-            if not names:
-                raise ConfigError(
-                    f"branch {name!r} takes views like {', '.join(self.branches[name].views)}, but there is "
-                    f"{', '.join(batch.views)}; name such a view under views:"
-                )
-        return views
+        """The batch's views that each branch takes."""
+        return {n: [v for v in batch.views if self._takes(n, v, batch)] for n in self.branches}
 
     def _takes(self, name: str, view: str, batch: Batch) -> bool:
         return matches(view, self.branches[name].views) and self._encoder(name, view, batch) in self.encoders
@@ -178,7 +219,7 @@ class Towers(nn.Module):
         taps = {}
         for (twin, encoder), group in wanted.items():
             module = (self if twin is None else cast(Twin, self.twins[twin])).encoders[encoder]
-            grad = twin is None and torch.is_grad_enabled()
+            grad = twin is None and encoder not in self.frozen and torch.is_grad_enabled()
             made = forward_views(module, [batch.views[v] for v in group], all(group.values()), grad)
             taps.update({(twin, encoder, v): t for v, t in zip(group, made, strict=True)})
         return taps

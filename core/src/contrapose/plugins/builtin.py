@@ -228,6 +228,7 @@ def register_readers() -> list[Spec]:
         Spec("packed", "contrapose.data.packed:PackedReader", "a folder that contrapose pack wrote"),
         Spec("webdataset", "contrapose.data.tarstream:webdataset", "tar shards, joined into one thing by their stem"),
         Spec("hf", "contrapose.data.hf:hugging_face", "a dataset that the package datasets reads"),
+        Spec("several", "contrapose.data.several:SeveralReader", "several datasets, with different modalities, as one"),
     ]
 
 

@@ -28,7 +28,12 @@ PRESETS = [
     _file("paco", "supervised contrast with class centres", "Cui et al. 2021, arXiv:2107.12028"),
     _file("dcl", "SimCLR without the positive in the denominator", "Yeh et al. 2022, arXiv:2110.06848"),
     _file("dclw", "DCL whose hard positives attract more", "Yeh et al. 2022, arXiv:2110.06848"),
-    _function("pair-graph", "arch:pair_graph", "a term for each pair of modalities", example="pairs: [[a, a], [a, b]]"),
+    _function(
+        "pair-graph",
+        "arch:pair_graph",
+        "a term for each pair of modalities, listed or full, hub, chain",
+        example="graph: full, modalities: [a, b], intra: [a]",
+    ),
     _function(
         "clip",
         "arch:clip",

@@ -137,6 +137,7 @@ def _previews(run: Run, data: Mapping[str, Any]) -> dict[str, Bundle]:
 
 def _labels(run: Run, reader: Any, places: Sequence[int]) -> list[str]:
     """The label of each, or its path in a folder without labels."""
-    names = (run.config.run.meta.get("label"), "path")
-    name = next((n for n in names if n in getattr(reader, "column_names", ())), None)
+    names = ("label" if "label" in getattr(reader, "meta", ()) else run.config.run.meta.get("label"), "path")
+    there = {*getattr(reader, "meta", ()), *getattr(reader, "column_names", ())}
+    name = next((n for n in names if n in there), None)
     return [word or "" for word in reader.subset(places).words(name)] if name else [""] * len(places)

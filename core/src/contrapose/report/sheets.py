@@ -16,12 +16,13 @@ def view_sheet(
     title: str = "",
     note: str = "",
     cell: float = 1.45,
+    left: float = 0.95,
 ) -> Path:
     """A contact sheet: a row per sample (name, one preview a column), a column per (group, heading).
 
-    Neighbouring columns of the same group share its name above them.
+    Neighbouring columns of the same group share its name above them. The names' column is ``left`` inches wide.
     """
-    gap, left, top, below = 0.1, 0.95, 1.0, 0.4
+    gap, top, below = 0.1, 1.0, 0.4
     shifts, x = [], left
     for i, (group, _) in enumerate(columns):
         x += 0.22 if i and group != columns[i - 1][0] else 0.0

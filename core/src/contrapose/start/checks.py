@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -226,10 +227,21 @@ def _folders() -> Iterator[Check]:
             yield Check(name, "broken", f"{folder} can't be written: {error.strerror}", mend)
             continue
         free = shutil.disk_usage(folder).free
-        said = f"{folder} can be written, {free / GIB:.1f} GiB free"
+        holds = f", holds {_held(folder) / GIB:.2f} GiB" if name == "cache" else ""
+        said = f"{folder} can be written{holds}, {free / GIB:.1f} GiB free"
         yield (
             Check(name, "ok", said) if free > GIB else Check(name, "note", said, "make room: runs and caches take some")
         )
+
+
+def _held(folder: Path) -> int:
+    """Bytes of the files in a folder that others may be writing into."""
+    held = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                held += os.lstat(os.path.join(where, name)).st_size
+    return held
 
 
 def _normal(name: str) -> str:

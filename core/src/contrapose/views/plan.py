@@ -81,8 +81,9 @@ class ViewPlan:
         ``views`` maps ``M``, ``M.slot`` or ``M.slot_*`` (each slot that is like it) to a node (a name, ``{use: name, ...}``, a
         generator) or a list of nodes, which composes. ``slots`` are those that the method declares: ``["query", "key"]``,
         ``{"global": 2}`` (``global_0``, ``global_1``), or None. ``modalities`` are those that the data have; one without views
-        gives itself unchanged as ``M/0`` if the method declares no slots. ``own`` are nodes by slot that the method brings itself,
-        for each modality of ``views``, where that names no other for the slot. Raises `ConfigError` with the path of the key.
+        gives itself unchanged as ``M/0`` if the method declares no slots, and one whose node is ``none`` gives
+        nothing. ``own`` are nodes by slot that the method brings itself, for each modality of ``views``, where that
+        names no other for the slot. Raises `ConfigError` with the path of the key.
         """
         own = own or {}
         declared = _expand(slots)
@@ -93,6 +94,8 @@ class ViewPlan:
         planned: list[PlannedView] = []
         mixed: list[MixedView] = []
         for key, node in views.items():
+            if node == "none":
+                continue
             modality, _, slot = key.partition(".")
             node, count, batched = _split_options(node, ("views", key))
             generator = _build(node, modality, build, ("views", key))
@@ -136,11 +139,17 @@ class ViewPlan:
         """What the loader calls: picklable, and it outlives a sample that a generator can't handle."""
         return ViewMaker(self, seed, sheet)
 
-    def fit(self, samples: Callable[[str], Iterable[Sample]]) -> None:
-        """Fit what needs fitting; ``samples(modality)`` are those of the training split that have it."""
-        for generator in self.generators.values():
-            if hasattr(generator, "fit"):
+    def fit(self, samples: Callable[[str], Iterable[Sample]], but: Collection[str] = ()) -> None:
+        """Fit what needs fitting, ``but`` for those keys; ``samples(modality)`` are those of the training split that have it."""
+        for key, generator in self.generators.items():
+            if hasattr(generator, "fit") and key not in but:
                 generator.fit(samples(generator.modality))
+
+    @property
+    def learning(self) -> dict[str, Any]:
+        """The generators that learn from the run (``refresh``), by config key and place in a list."""
+        parts = {key: g.generators if isinstance(g, Compose) else [g] for key, g in self.generators.items()}
+        return {f"{key}/{i}": g for key, of in parts.items() for i, g in enumerate(of) if hasattr(g, "refresh")}
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Fitted state by config key: a dict of tensors, arrays and JSON values for each generator that has one."""

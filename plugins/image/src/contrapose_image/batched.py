@@ -13,9 +13,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 
-from contrapose_image.arguments import Interpolation, NotNegative, Probability, Range, Size, Turn
+from contrapose_image.arguments import Colour, Interpolation, NotNegative, Probability, Range, Size, Turn
 from contrapose_image.boxes import crop_boxes
 from contrapose_image.colour import either, jittered
+from contrapose_image.matrices import batch_jittered_by_matrix
 from contrapose_image.pixels import to_batch
 from contrapose_image.resample import resized_crops
 
@@ -48,6 +49,7 @@ def color_jitter(
     saturation: NotNegative = 0.8,
     hue: Turn = 0.2,
     p: Probability = 0.8,
+    colour: Colour = "exact",
 ) -> Tensor:
     """`steps.color_jitter` of each image."""
     images = to_batch(images)
@@ -59,6 +61,8 @@ def color_jitter(
         factors.append(torch.where(chosen, least + draw * (1 + amount - least), 1.0))
     factors.append(torch.where(chosen, (2 * turn - 1) * hue, 0.0))
     order = _uniform(len(images), 4, generator).argsort(dim=1)
+    if colour == "matrix":
+        return batch_jittered_by_matrix(images, torch.stack(factors, dim=1), order)
     return jittered(images, torch.stack(factors, dim=1), order, hue=hue > 0)
 
 

@@ -19,6 +19,12 @@ def to_tensor(image: Image) -> Tensor:
 
     Raises ``DataError`` for another shape.
     """
+    tensor = planes(image)
+    return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor.float()
+
+
+def planes(image: Image) -> Tensor:
+    """Array (H, W, 3) or tensor (3, H, W) as a tensor (3, H, W), its type as it is. Raises ``DataError`` for another shape."""
     if isinstance(image, Tensor):
         tensor = image
     else:
@@ -27,14 +33,14 @@ def to_tensor(image: Image) -> Tensor:
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         kind = "tensor (3, H, W)" if isinstance(image, Tensor) else "array (H, W, 3)"
         raise DataError(f"an image is an RGB {kind}, not {tuple(image.shape)}")
-    return tensor.float().div(255) if tensor.dtype == torch.uint8 else tensor.float()
+    return tensor
 
 
 def to_batch(images: Tensor) -> Tensor:
     """(n, 3, H, W), uint8 or float, to float32; uint8 is divided by 255. Raises ``DataError`` for another shape."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise DataError(f"a batch of images is an RGB tensor (n, 3, H, W), not {tuple(images.shape)}")
-    return images.float().div(255) if images.dtype == torch.uint8 else images.float()
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def to_array(image: Image) -> NDArray[np.uint8]:

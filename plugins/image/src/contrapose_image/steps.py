@@ -7,6 +7,8 @@ with a ``torch.Generator``, each does the same to a batch (`contrapose_image.bat
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,10 +17,11 @@ from torchvision.transforms.v2 import functional as tvf
 
 from contrapose import view
 from contrapose_image import batched
-from contrapose_image.arguments import Interpolation, NotNegative, Probability, Range, Size, Turn
+from contrapose_image.arguments import Colour, Interpolation, NotNegative, Probability, Range, Size, Turn
 from contrapose_image.boxes import crop_box
 from contrapose_image.colour import hue_turned
-from contrapose_image.pixels import Image, to_tensor
+from contrapose_image.matrices import jittered_by_matrix
+from contrapose_image.pixels import Image, planes, to_tensor
 
 
 @view("image", batched=batched.random_resized_crop)
@@ -38,7 +41,7 @@ def random_resized_crop(
         ratio: width over height, uniform in its logarithm.
         interpolation: how to resize.
     """
-    return resized(_crop(image, *_crop_box(image, rng, scale, ratio)), size, size, interpolation)
+    return resized_crop(image, _crop_box(image, rng, scale, ratio), size, interpolation)
 
 
 @view("image", batched=batched.flip)
@@ -57,6 +60,7 @@ def color_jitter(
     saturation: NotNegative = 0.8,
     hue: Turn = 0.2,
     p: Probability = 0.8,
+    colour: Colour = "exact",
 ) -> Tensor:
     """With probability ``p``, change brightness, contrast, saturation and hue, in random order.
 
@@ -66,12 +70,16 @@ def color_jitter(
         saturation: likewise, about the pixel's grey.
         hue: turn uniform in [-hue, hue] of the colour circle, at most 0.5.
         p: probability that anything happens.
+        colour: "exact" is torchvision's; "matrix" does the four by one matrix, several times faster, and nearly as
+            (`contrapose_image.matrices`).
     """
     tensor = to_tensor(image)
     if rng.random() >= p:
         return tensor
     factors = [rng.uniform(max(0.0, 1 - amount), 1 + amount) for amount in (brightness, contrast, saturation)]
     factors.append(rng.uniform(-hue, hue))
+    if colour == "matrix":
+        return jittered_by_matrix(tensor, factors, rng.permutation(4))
     for which in rng.permutation(4):
         if (brightness, contrast, saturation, hue)[which]:
             tensor = _JITTERS[which](tensor, factors[which])
@@ -118,21 +126,34 @@ def resize(
     image: Image, rng: np.random.Generator, size: Size = 224, interpolation: Interpolation = "bilinear"
 ) -> Tensor:
     """Resize to ``size`` x ``size`` whatever the proportions, antialiased. Not random."""
-    return resized(image, size, size, interpolation)
+    return resized(to_tensor(image), size, size, interpolation)
+
+
+def resized_crop(image: Image, box: tuple[int, int, int, int], size: int, interpolation: Interpolation) -> Tensor:
+    """The box (top, left, height, width) of an image, resized to ``size`` x ``size``."""
+    return resized(_crop(image, *box), size, size, interpolation)
 
 
 def resized(image: Image, height: int, width: int, interpolation: Interpolation = "bilinear") -> Tensor:
-    """Float (3, height, width) in [0, 1]; what bicubic overshoots is clipped, as in 8-bit images."""
-    tensor = to_tensor(image)
-    if tensor.shape[-2:] == (height, width):
-        return tensor
+    """Float (3, height, width) in [0, 1]; what bicubic overshoots is clipped.
+
+    8-bit images are resized to 8 bits, as pillow does: a tenth of the time.
+    """
+    before = planes(image)
+    if before.shape[-2:] == (height, width):
+        return to_tensor(before)
     mode = InterpolationMode(interpolation)
-    return tvf.resize(tensor, [height, width], interpolation=mode, antialias=True).clamp_(0, 1)
+    made = to_tensor(tvf.resize(before, [height, width], interpolation=mode, antialias=True).contiguous())
+    return made.clamp_(0, 1) if before.is_floating_point() else made
 
 
 def gaussian_blurred(image: Tensor, kernel: int, sigma: float) -> Tensor:
-    """torchvision's ``gaussian_blur`` of (3, H, W), as sums of shifted rows and columns: several times faster on a CPU."""
+    """torchvision's ``gaussian_blur`` of (3, H, W), as sums of shifted rows and columns: several times faster on a CPU.
+
+    Beyond five deviations a kernel holds less than a millionth, which isn't summed up.
+    """
     half = min(kernel // 2, image.shape[-1] - 1, image.shape[-2] - 1)  # reflection needs as many pixels
+    half = min(half, math.ceil(5 * sigma))
     weights = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
     weights = (weights / weights.sum()).tolist()
     height, width = image.shape[-2:]

@@ -14,7 +14,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from contrapose import view
-from contrapose_image.arguments import Range, Size
+from contrapose_image import eight_bit
+from contrapose_image.arguments import Colour, Range, RecipeColour, Size
 from contrapose_image.pixels import Image, Rng, to_tensor
 from contrapose_image.steps import (
     blur,
@@ -36,25 +37,41 @@ KERNEL = 23
 
 
 @view("image", batched=True)
-def simclr(image: Image, rng: Rng, size: Size = 224, strength: Strength = 1.0) -> Tensor:
+def simclr(
+    image: Image, rng: Rng, size: Size = 224, strength: Strength = 1.0, colour: RecipeColour = "exact"
+) -> Tensor:
     """SimCLR on ImageNet (Chen et al., 2020): crop (0.08, 1), flip, jitter, gray, blur half the time.
 
     Args:
         size: side of the result in pixels.
         strength: s of the paper; jitter is (0.8, 0.8, 0.8, 0.2) s with probability 0.8.
+        colour: "matrix" is a faster jitter that is nearly the same (``image/color-jitter``); "8-bit" does that and all else on
+            8-bit pictures, by OpenCV, which it needs: several times faster where pictures are large (``batched``: as "matrix").
     """
-    return blur(_simclr_colours(image, rng, size, strength), rng, p=0.5)
+    if colour == "8-bit":
+        if (made := eight_bit.simclr(image, rng, size, strength, blurred=0.5)) is not None:
+            return made
+        colour = "matrix"
+    return blur(_simclr_colours(image, rng, size, strength, colour=colour), rng, p=0.5)
 
 
 @view("image", batched=True)
-def simclr_cifar(image: Image, rng: Rng, size: Size = 32, strength: Strength = 0.5) -> Tensor:
+def simclr_cifar(
+    image: Image, rng: Rng, size: Size = 32, strength: Strength = 0.5, colour: RecipeColour = "exact"
+) -> Tensor:
     """SimCLR on CIFAR (Chen et al., 2020, appendix B.9): as on ImageNet, at strength 0.5 and without blur.
 
     Args:
         size: side of the result in pixels.
         strength: s of the paper.
+        colour: "matrix" is a faster jitter that is nearly the same (``image/color-jitter``); "8-bit" does that and all else on
+            8-bit pictures, by OpenCV, which it needs: several times faster where pictures are large (``batched``: as "matrix").
     """
-    return _simclr_colours(image, rng, size, strength)
+    if colour == "8-bit":
+        if (made := eight_bit.simclr(image, rng, size, strength, blurred=0.0)) is not None:
+            return made
+        colour = "matrix"
+    return _simclr_colours(image, rng, size, strength, colour=colour)
 
 
 @view("image", batched=True)
@@ -76,7 +93,7 @@ def moco_v2(image: Image, rng: Rng, size: Size = 224) -> Tensor:
 def byol_a(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """The first view of BYOL (Grill et al., 2020, appendix B): always blurred, never solarized. Goes with ``image/byol-b``.
 
-    The two are also the views of Barlow Twins and VICReg, and, but for the resize, which is bilinear there, of MoCo v3.
+    The two are also the views of Barlow Twins and VICReg; MoCo v3 has its own (``image/moco-v3-a``).
     """
     return blur(_byol_colours(image, rng, size), rng, p=1.0)
 
@@ -85,6 +102,28 @@ def byol_a(image: Image, rng: Rng, size: Size = 224) -> Tensor:
 def byol_b(image: Image, rng: Rng, size: Size = 224) -> Tensor:
     """The second view of BYOL (Grill et al., 2020, appendix B): blurred with 0.1, solarized with 0.2."""
     return solarize(blur(_byol_colours(image, rng, size), rng, p=0.1), rng, p=0.2)
+
+
+@view("image", batched=True)
+def moco_v3_a(image: Image, rng: Rng, size: Size = 224, least: Share = 0.2) -> Tensor:
+    """The first view of MoCo v3 (Chen et al., 2021): BYOL's, resized bilinearly and flipped last. Goes with ``image/moco-v3-b``.
+
+    Args:
+        size: side of the result in pixels.
+        least: least share of the area: 0.2 is the authors' for ResNet-50, 0.08 for transformers, as their parser says.
+    """
+    return flip(blur(_moco_v3_colours(image, rng, size, least), rng, p=1.0), rng)
+
+
+@view("image", batched=True)
+def moco_v3_b(image: Image, rng: Rng, size: Size = 224, least: Share = 0.2) -> Tensor:
+    """The second view of MoCo v3 (Chen et al., 2021): blurred with 0.1, solarized with 0.2.
+
+    Args:
+        size: side of the result in pixels.
+        least: as of ``image/moco-v3-a``.
+    """
+    return flip(solarize(blur(_moco_v3_colours(image, rng, size, least), rng, p=0.1), rng, p=0.2), rng)
 
 
 @view("image", batched=True)
@@ -142,10 +181,12 @@ def evaluation(image: Image, rng: np.random.Generator, size: Size = 224, crop: S
     return tvf.center_crop(image, [size, size])
 
 
-def _simclr_colours(image: Image, rng: Rng, size: int, strength: float, scale: Range = WHOLE) -> Tensor:
+def _simclr_colours(
+    image: Image, rng: Rng, size: int, strength: float, scale: Range = WHOLE, colour: Colour = "exact"
+) -> Tensor:
     image = flip(random_resized_crop(image, rng, size=size, scale=scale), rng)
-    s = strength
-    image = color_jitter(image, rng, brightness=0.8 * s, contrast=0.8 * s, saturation=0.8 * s, hue=0.2 * s, p=0.8)
+    s = 0.8 * strength
+    image = color_jitter(image, rng, brightness=s, contrast=s, saturation=s, hue=0.2 * strength, p=0.8, colour=colour)
     return grayscale(image, rng, p=0.2)
 
 
@@ -155,5 +196,11 @@ def _swav(image: Image, rng: Rng, size: int, scale: Range) -> Tensor:
 
 def _byol_colours(image: Image, rng: Rng, size: int, scale: Range = WHOLE) -> Tensor:
     image = flip(random_resized_crop(image, rng, size=size, scale=scale, interpolation="bicubic"), rng)
+    image = color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8)
+    return grayscale(image, rng, p=0.2)
+
+
+def _moco_v3_colours(image: Image, rng: Rng, size: int, least: float) -> Tensor:
+    image = random_resized_crop(image, rng, size=size, scale=(least, 1.0))
     image = color_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8)
     return grayscale(image, rng, p=0.2)

@@ -30,7 +30,9 @@ def scale(clouds: Tensor, generator: torch.Generator, low: Positive = 0.5, high:
     return _with_xyz(clouds, clouds[..., :3] * (low + (high - low) * _uniform(generator, len(clouds), 1, 1)))
 
 
-def rotate(clouds: Tensor, generator: torch.Generator, axis: Axis = "y", degrees: NotNegative = 360.0) -> Tensor:
+def rotate(
+    clouds: Tensor, generator: torch.Generator, axis: Axis = "y", degrees: NotNegative = 360.0, normals: bool = False
+) -> Tensor:
     """`views.rotate` of each cloud."""
     n, device = len(clouds), generator.device
     angles = math.radians(degrees) * _uniform(generator, n, 1, 1)
@@ -42,7 +44,36 @@ def rotate(clouds: Tensor, generator: torch.Generator, axis: Axis = "y", degrees
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(n, 3, 3)
     turn = torch.eye(3, device=device) + angles.sin() * cross + (1 - angles.cos()) * cross @ cross  # Rodrigues' formula
-    return _with_xyz(clouds, clouds[..., :3].float() @ turn.mT)
+    made = _with_xyz(clouds, clouds[..., :3].float() @ turn.mT)
+    if normals:
+        made[..., 3:6] = clouds[..., 3:6].float() @ turn.mT
+    return made
+
+
+def perturb(
+    clouds: Tensor,
+    generator: torch.Generator,
+    sigma: NotNegative = 0.06,
+    clip: NotNegative = 0.18,
+    normals: bool = False,
+) -> Tensor:
+    """`ulip.perturb` of each cloud."""
+    angles = sigma * torch.randn(len(clouds), 3, generator=generator, device=generator.device)
+    angles = angles.clamp(-clip, clip)
+    vectors = [clouds[..., at : at + 3].float() for at in ((0, 3) if normals else (0,))]
+    for axis in range(3):
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        sine, cosine = angles[:, axis, None].sin(), angles[:, axis, None].cos()
+        for number, vector in enumerate(vectors):
+            parts = [*vector.unbind(-1)]
+            parts[i], parts[j] = cosine * parts[i] - sine * parts[j], sine * parts[i] + cosine * parts[j]
+            vectors[number] = torch.stack(parts, dim=-1)
+    return torch.cat([*vectors, clouds[..., 3 * len(vectors) :].float()], dim=-1)
+
+
+def shift(clouds: Tensor, generator: torch.Generator, most: NotNegative = 0.1) -> Tensor:
+    """`ulip.shift` of each cloud."""
+    return _with_xyz(clouds, clouds[..., :3] + most * (2 * _uniform(generator, len(clouds), 1, 3) - 1))
 
 
 def translate(clouds: Tensor, generator: torch.Generator, share: NotNegative = 0.5) -> Tensor:

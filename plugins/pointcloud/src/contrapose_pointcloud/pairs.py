@@ -45,7 +45,12 @@ def partial(
 
 @view("pointcloud", names=("a", "b"))
 def pointcontrast(
-    cloud: Points, rng: np.random.Generator, points: Count = 1024, pairs: Count = 256, overlap: Part = 0.3
+    cloud: Points,
+    rng: np.random.Generator,
+    points: Count = 1024,
+    pairs: Count = 256,
+    overlap: Part = 0.3,
+    normals: bool = False,
 ) -> list[View]:
     """PointContrast's pair of views (Xie et al., 2020), of one cloud: `partial`, each part centred and turned about any axis.
 
@@ -53,7 +58,7 @@ def pointcontrast(
     those of points uniform in a cube, here in the sphere. Their random scales are off in their config.
     """
     made = partial(cloud, rng, points=points, pairs=pairs, overlap=overlap)
-    return [replace(v, data=rotate(_centred(v.data), rng, axis="any")) for v in made]
+    return [replace(v, data=rotate(_centred(v.data), rng, axis="any", normals=normals)) for v in made]
 
 
 def _centred(cloud: Points) -> Points:

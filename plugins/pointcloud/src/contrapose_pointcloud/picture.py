@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from contrapose_pointcloud.render.splat import occlusion, splat
+
 _COLOURS = np.array(  # dark blue, teal, green, yellow: even steps of lightness, safe for the colour-blind
     [[62, 64, 135], [42, 113, 142], [32, 155, 138], [91, 196, 102], [190, 219, 58], [247, 222, 62]], np.float32
 )
@@ -21,9 +23,10 @@ def draw(points: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
     radius = max(1.5, 0.55 * side / np.sqrt(len(np.unique(points, axis=0)) + 16))
     spread = max(float(np.abs(seen[:, :2]).max()), 1e-9)
     centre = seen[:, :2] * [1, -1] / spread * (0.5 * side - radius - 2 * _SUPERSAMPLING) + (side - 1) / 2
-    depth, colour = _splat(centre, seen[:, 2], _height_colours(centred[:, 1]), radius / spread * 2, radius, side)
-    shaded = colour * _occlusion(depth)[..., None]
-    picture = np.where(np.isfinite(depth)[..., None], shaded, 255.0)
+    same = np.ones(len(points))
+    number, depth, facing = splat(centre, -seen[:, 2], radius * same, radius / spread * same, side)
+    tone = _height_colours(centred[:, 1])[number] * (0.78 + 0.22 * facing)[..., None]
+    picture = np.where(number[..., None] >= 0, tone * occlusion(depth, 1.0)[..., None], 255.0)
     return picture.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING, 3).mean(axis=(1, 3)).round().astype(np.uint8)
 
 
@@ -41,39 +44,3 @@ def _height_colours(height: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([np.interp(place, range(len(_COLOURS)), channel) for channel in _COLOURS.T], axis=1).astype(
         np.float32
     )
-
-
-def _splat(
-    centre: NDArray[np.float64],
-    towards: NDArray[np.float64],
-    colours: NDArray[np.float32],
-    bulge: float,
-    radius: float,
-    side: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Depth towards the eye (side, side), -inf where nothing is, and colour; each point a ball of ``radius`` pixels."""
-    reach = int(np.ceil(radius))
-    dy, dx = (o.ravel() for o in np.mgrid[-reach : reach + 1, -reach : reach + 1])
-    pixel = np.rint(centre).astype(int)
-    x, y = pixel[:, :1] + dx, pixel[:, 1:] + dy
-    off = ((x - centre[:, :1]) ** 2 + (y - centre[:, 1:]) ** 2) / radius**2
-    inside = (off <= 1) & (x >= 0) & (x < side) & (y >= 0) & (y < side)
-    cap = np.sqrt(1 - np.where(inside, off, 0))
-    z = (towards[:, None] + 0.5 * bulge * cap)[inside]
-    where = (y * side + x)[inside]
-    tone = colours[:, None] * (0.78 + 0.22 * cap)[..., None]
-    order = np.argsort(z, kind="stable")  # the nearest is written last and stays
-    depth, colour = np.full(side * side, -np.inf), np.full((side * side, 3), 255, np.float32)
-    depth[where[order]] = z[order]
-    colour[where[order]] = tone[inside][order]
-    return depth.reshape(side, side), colour.reshape(side, side, 3)
-
-
-def _occlusion(depth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Eye-dome lighting (Boucheny 2009): a pixel is darker the more its neighbours stand before it."""
-    shade = np.zeros_like(depth)
-    here = np.where(np.isfinite(depth), depth, 0.0)
-    for dy, dx in ((-3, 0), (3, 0), (0, -3), (0, 3), (-2, -2), (-2, 2), (2, -2), (2, 2)):
-        there = np.roll(depth, (dy, dx), (0, 1))
-        shade += np.where(np.isfinite(there), np.clip(there - here, 0, 0.6), 0)
-    return np.exp(-0.22 * shade)

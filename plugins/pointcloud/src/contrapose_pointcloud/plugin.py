@@ -9,6 +9,8 @@ CONTRAPOSE_API = 1
 _CROSSPOINT = "Afham et al., CrossPoint, CVPR 2022, arXiv:2203.00680"
 _POINTCONTRAST = "Xie et al., PointContrast, ECCV 2020, arXiv:2007.10985"
 _DEPTHCONTRAST = "Zhang et al., DepthContrast, ICCV 2021, arXiv:2101.02691"
+_STRL = "Huang et al., STRL, ICCV 2021, arXiv:2109.00179"
+_ULIP = "Xue et al., ULIP, CVPR 2023, arXiv:2212.05171"
 
 
 def _views(name: str, target: str, summary: str, paper: str | None = None) -> Spec:
@@ -26,7 +28,7 @@ def register_modalities() -> list[Spec]:
         Spec(
             "pointcloud",
             "contrapose_pointcloud.modality:PointCloud",
-            "float32 (N, 3 + C) from npy, npz, ply, off, xyz; pcd, obj, stl, gltf by open3d",
+            "float32 (N, 3 + C) from npy, npz, ply, off, xyz; pcd, obj, stl, gltf, glb by open3d",
             modality="pointcloud",
         )
     ]
@@ -34,7 +36,7 @@ def register_modalities() -> list[Spec]:
 
 @hookimpl
 def register_view_generators() -> list[Spec]:
-    """CrossPoint's, DepthContrast's and PointContrast's recipes, steps, and the evaluation view."""
+    """The recipes of CrossPoint, DepthContrast, PointContrast, STRL and ULIP, steps, the evaluation view, and renderings."""
     return [
         _views("crosspoint", "views:crosspoint", "CrossPoint's augmentations, all seven steps", _CROSSPOINT),
         _views("eval", "views:evaluation", "evenly chosen points in the unit sphere, the same each time"),
@@ -46,6 +48,8 @@ def register_view_generators() -> list[Spec]:
         _views(
             "dropout", "views:dropout", "a random share of points replaced by the first", "Qi et al., PointNet++, 2017"
         ),
+        _views("shift", "ulip:shift", "a random shift, in the cloud's unit", _ULIP),
+        _views("perturb", "ulip:perturb", "a small random turn about each axis", _ULIP),
         _views("resample", "views:resample", "a random subset, or repeats, to a given number of points"),
         _views("fps", "shape:fps", "points far from one another, to a given number", "Qi et al., PointNet++, 2017"),
         _views("elastic", "shape:elastic", "a smooth random displacement", "Choy et al., MinkowskiNet, CVPR 2019"),
@@ -54,9 +58,18 @@ def register_view_generators() -> list[Spec]:
         _views(
             "depthcontrast", "regions:depthcontrast", "DepthContrast's augmentations, all six steps", _DEPTHCONTRAST
         ),
+        _views("upsample", "strl:upsample", "means of near points, up to a given number", _STRL),
+        _views("box-crop", "strl:box_crop", "the points in a random box within the cloud", _STRL),
+        _views("cutout", "strl:cutout", "the points outside a random box within the cloud", _STRL),
+        _views("strl", "strl:strl", "STRL's augmentations of a shape, all nine steps", _STRL),
+        _views("ulip", "ulip:ulip", "ULIP's augmentations, all six steps", _ULIP),
         _views("occlude", "regions:occlude", "the points that a random view point sees"),
         _views("partial", "pairs:partial", "two overlapping parts, which begin with the same points", _POINTCONTRAST),
         _views("pointcontrast", "pairs:pointcontrast", "two overlapping parts, each turned on its own", _POINTCONTRAST),
+        _views("render", "render.views:render", "a picture of the cloud or its mesh, for the modality image"),
+        _views(
+            "turntable", "render.views:turntable", "a clip once around the cloud or its mesh, for the modality video"
+        ),
     ]
 
 
@@ -106,7 +119,7 @@ def register_heads() -> list[Spec]:
 
 @hookimpl
 def register_methods() -> list[Spec]:
-    """CrossPoint, which needs a second modality for its pictures, and methods of clouds alone."""
+    """CrossPoint, which needs a second modality for its pictures, ULIP, which needs words too, and methods of clouds alone."""
     return [
         Spec(
             "crosspoint",
@@ -125,5 +138,17 @@ def register_methods() -> list[Spec]:
             "contrapose_pointcloud:methods/depthcontrast.yaml",
             "MoCo within and across two formats, an encoder for each",
             paper=_DEPTHCONTRAST,
+        ),
+        Spec(
+            "strl",
+            "contrapose_pointcloud:methods/strl.yaml",
+            "BYOL on two views of a cloud, or two frames of a sequence",
+            paper=_STRL,
+        ),
+        Spec(
+            "ulip",
+            "contrapose_pointcloud:methods/ulip.yaml",
+            "a cloud agrees with the picture and the words of frozen towers",
+            paper=_ULIP,
         ),
     ]

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from contrapose import view
 from contrapose_pointcloud.arguments import Count, Part, Points, Share
-from contrapose_pointcloud.views import direction, resample, rotate, scale, with_xyz
+from contrapose_pointcloud.views import direction, resample, rotate, scale, turned
 
 TRIES = 100
 Outside = Annotated[float, Field(ge=2)]
@@ -50,8 +50,8 @@ def cuboid_crop(
     for centre in xyz[rng.integers(len(xyz), size=TRIES)]:
         inside = _inside(xyz, centre, half)
         if inside.sum() >= least * len(xyz):
-            return _kept(cloud, inside, rng, points)
-    return _kept(cloud, np.ones(len(xyz), bool), rng, points)
+            return kept(cloud, inside, rng, points)
+    return kept(cloud, np.ones(len(xyz), bool), rng, points)
 
 
 @view("pointcloud")
@@ -62,7 +62,7 @@ def cuboid_drop(cloud: Points, rng: np.random.Generator, share: Share = 0.2, poi
     """
     xyz = cloud[:, :3]
     inside = _inside(xyz, xyz[rng.integers(len(xyz))], share * np.ptp(xyz, axis=0) / 2)
-    return _kept(cloud, ~inside if not inside.all() else inside, rng, points)
+    return kept(cloud, ~inside if not inside.all() else inside, rng, points)
 
 
 @view("pointcloud")
@@ -92,11 +92,11 @@ def occlude(cloud: Points, rng: np.random.Generator, distance: Outside = 3.0, po
     nearest = np.full((side + 2, side + 2), np.inf)  # with a frame, so that each pixel has eight beside it
     np.minimum.at(nearest, (row + 1, column + 1), depth)
     around = np.lib.stride_tricks.sliding_window_view(nearest, (3, 3)).min(axis=(2, 3))
-    return _kept(cloud, depth <= around[row, column] + 3 * 2 / side, rng, points)
+    return kept(cloud, depth <= around[row, column] + 3 * 2 / side, rng, points)
 
 
 @view("pointcloud")
-def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
+def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024, normals: bool = False) -> Points:
     """DepthContrast's view (Zhang et al., 2021): crop, drop, resample, mirror, turn, scale.
 
     Constants are those of ``configs/point_vox_template.yaml``: sides U(0.5, 1), aspect 0.75, drop 0.2, mirrored left to right and
@@ -105,14 +105,16 @@ def depthcontrast(cloud: Points, rng: np.random.Generator, points: Count = 1024)
     which don't make a batch here: it is ``points`` of them, float32 (points, 3 + C).
     """
     cloud = resample(cuboid_drop(cuboid_crop(cloud, rng), rng), rng, points=points)
-    cloud = with_xyz(cloud, cloud[:, :3] * [rng.choice([-1, 1]), 1, rng.choice([-1, 1])])  # y is up
-    return scale(rotate(cloud, rng, axis=("x", "y", "z")[rng.integers(3)]), rng, low=0.8, high=1.2)
+    cloud = turned(cloud, np.diag([rng.choice([-1, 1]), 1, rng.choice([-1, 1])]), normals)  # y is up
+    cloud = rotate(cloud, rng, axis=("x", "y", "z")[rng.integers(3)], normals=normals)
+    return scale(cloud, rng, low=0.8, high=1.2)
 
 
 def _inside(xyz: NDArray[np.floating], centre: NDArray[np.floating], half: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.asarray((np.abs(xyz - centre) <= half).all(axis=1))
 
 
-def _kept(cloud: Points, kept: NDArray[np.bool_], rng: np.random.Generator, points: int | None) -> Points:
-    some = cloud[kept].astype(np.float32)
+def kept(cloud: Points, those: NDArray[np.bool_], rng: np.random.Generator, points: int | None) -> Points:
+    """Those points, or ``points`` of them."""
+    some = cloud[those].astype(np.float32)
     return some if points is None else resample(some, rng, points=points)

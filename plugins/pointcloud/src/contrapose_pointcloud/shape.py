@@ -1,6 +1,7 @@
 """View generators that bend a cloud, or choose its points by where they lie.
 
-Each takes a cloud (N, 3 + C) and an rng, and returns float32; features beyond the coordinates go along unchanged.
+Each takes a cloud (N, 3 + C) and an rng, and returns float32; features beyond the coordinates go along unchanged, but for
+``normals`` where the cloud is bent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ Grain = Annotated[float, Field(ge=0.02, le=1)]  # a grid of 1 / grain cells a si
 
 
 @view("pointcloud")
-def elastic(cloud: Points, rng: np.random.Generator, grain: Grain = 0.1, magnitude: NotNegative = 0.2) -> Points:
+def elastic(
+    cloud: Points,
+    rng: np.random.Generator,
+    grain: Grain = 0.1,
+    magnitude: NotNegative = 0.2,
+    normals: bool = False,
+) -> Points:
     """Move the points by a smooth random field, so that neighbours move alike (``elastic_distortion`` of ScanNet pipelines).
 
     Standard normal noise on a grid is blurred twice by a mean of three cells along each axis, and interpolated linearly: a
@@ -33,6 +40,7 @@ def elastic(cloud: Points, rng: np.random.Generator, grain: Grain = 0.1, magnitu
     Args:
         grain: side of a cell, as a share of the cloud's longest side.
         magnitude: factor on the field, as a share of the cloud's longest side.
+        normals: columns 3 to 5 are normals, which stay normal to the bent surface.
     """
     low, extent = cloud[:, :3].min(axis=0), np.ptp(cloud[:, :3], axis=0)
     longest = max(float(extent.max()), 1e-12)
@@ -41,7 +49,12 @@ def elastic(cloud: Points, rng: np.random.Generator, grain: Grain = 0.1, magnitu
     field = rng.standard_normal((*(corner.max(axis=0) + 2 + len(BLUR) - 1), 3))
     for axis in range(3):
         field = sliding_window_view(field, len(BLUR), axis=axis) @ BLUR
-    return with_xyz(cloud, cloud[:, :3] + magnitude * longest * _between(field, corner, at - corner))
+    field, part = magnitude * longest * field, at - corner
+    made = with_xyz(cloud, cloud[:, :3] + _between(field, corner, part))
+    if normals:
+        slopes = [_between(field, corner, part, along) / (grain * longest) for along in range(3)]
+        made[:, 3:6] = _bent(cloud[:, 3:6], np.eye(3) + np.stack(slopes, axis=2))
+    return made
 
 
 @view("pointcloud")
@@ -62,10 +75,26 @@ def fps(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points
     return cloud[np.concatenate([chosen, again])].astype(np.float32)
 
 
-def _between(field: NDArray[np.float64], corner: NDArray[np.int_], part: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The field (X, Y, Z, 3) at points (N, 3) that lie ``part`` of a cell beyond the grid's node ``corner``, trilinearly."""
+def _between(
+    field: NDArray[np.float64], corner: NDArray[np.int_], part: NDArray[np.floating], slope: int | None = None
+) -> NDArray[np.float64]:
+    """The field (X, Y, Z, 3) at points (N, 3) that lie ``part`` of a cell beyond the grid's node ``corner``, trilinearly.
+
+    With ``slope``, how much it changes there in a cell's width along that axis.
+    """
     found = np.zeros((len(corner), 3))
     for step in product((0, 1), repeat=3):
-        weight = np.where(step, part, 1 - part).prod(axis=1, keepdims=True)
-        found += weight * field[tuple((corner + step).T)]
+        weights = np.where(step, part, 1 - part)
+        if slope is not None:
+            weights[:, slope] = 1 if step[slope] else -1
+        found += weights.prod(axis=1, keepdims=True) * field[tuple((corner + step).T)]
     return found
+
+
+def _bent(normals: NDArray[np.floating], jacobian: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit normals (N, 3) of a surface after a map with these Jacobians (N, 3, 3): by their cofactors, as cross products are."""
+    x, y, z = (jacobian[:, axis] for axis in range(3))
+    cofactors = np.stack([np.cross(y, z), np.cross(z, x), np.cross(x, y)], axis=1)
+    bent = np.einsum("nij,nj->ni", cofactors, normals)
+    bent /= np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-12)
+    return bent

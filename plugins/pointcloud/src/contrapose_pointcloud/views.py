@@ -2,10 +2,14 @@
 
 Steps and constants are those of ``datasets/data_utils.py`` and ``datasets/data.py`` in github.com/MohamedAfham/CrossPoint
 (commit c224a25). Each takes a cloud (N, 3 + C) and an rng, and returns a new float32 array; features beyond the coordinates go
-along unchanged. Given (n, N, 3 + C) with a ``torch.Generator``, each does the same to a batch (`contrapose_pointcloud.batched`).
+along unchanged. Where ``normals`` says that columns 3 to 5 are normals, as the modality does of its clouds, what turns or bends the
+cloud turns these too; shifts, noise and one factor for all axes leave them as they are. Given (n, N, 3 + C) with a
+``torch.Generator``, each does the same to a batch (`contrapose_pointcloud.batched`).
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +35,10 @@ def scale(cloud: Points, rng: np.random.Generator, low: Positive = 0.5, high: Po
 
 
 @view("pointcloud", batched=batched.rotate)
-def rotate(cloud: Points, rng: np.random.Generator, axis: Axis = "y", degrees: NotNegative = 360.0) -> Points:
-    """Turn about ``axis`` (y is up) by an angle uniform in [0, ``degrees``) (``PointcloudRotate``).
+def rotate(
+    cloud: Points, rng: np.random.Generator, axis: Axis = "y", degrees: NotNegative = 360.0, normals: bool = False
+) -> Points:
+    """Turn about ``axis`` (y is up) by an angle uniform in [0, ``degrees``) (``PointcloudRotate``), normals too.
 
     ``any`` is an axis through the origin, uniform on the sphere and drawn for each cloud.
     """
@@ -43,7 +49,7 @@ def rotate(cloud: Points, rng: np.random.Generator, axis: Axis = "y", degrees: N
         x, y, z = (float(a == axis) for a in "xyz")
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues' formula
-    return with_xyz(cloud, cloud[:, :3] @ turn.T)
+    return turned(cloud, turn, normals)
 
 
 @view("pointcloud", batched=batched.translate)
@@ -78,14 +84,14 @@ def resample(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> P
 
 
 @view("pointcloud", batched=True)
-def crosspoint(cloud: Points, rng: np.random.Generator, points: Count = 1024) -> Points:
+def crosspoint(cloud: Points, rng: np.random.Generator, points: Count = 1024, normals: bool = False) -> Points:
     """CrossPoint's view (Afham et al., 2022): unit sphere, scale, turn about y, shift, jitter, input dropout.
 
     Constants are the defaults of the steps: U(0.5, 2), U(0, 2π), ±0.5 extent, σ 0.01 clipped at 0.05, ratio U(0, 0.875).
     The authors train on all 2,048 points of their files; here ``points`` of them are drawn first.
     """
     cloud = resample(cloud, rng, points=points)
-    for step in (unit_sphere, scale, rotate, translate, jitter, dropout):
+    for step in (unit_sphere, scale, partial(rotate, normals=normals), translate, jitter, dropout):
         cloud = step(cloud, rng)
     return cloud
 
@@ -105,3 +111,11 @@ def direction(rng: np.random.Generator) -> NDArray[np.float64]:
 def with_xyz(cloud: Points, xyz: NDArray[np.floating]) -> Points:
     """The cloud (N, 3 + C) at other coordinates (N, 3), with its features."""
     return np.concatenate([xyz, cloud[:, 3:]], axis=1).astype(np.float32)
+
+
+def turned(cloud: Points, matrix: NDArray[np.floating], normals: bool) -> Points:
+    """The cloud (N, 3 + C) turned or mirrored by an orthogonal matrix (3, 3), its ``normals``, columns 3 to 5, too."""
+    made = with_xyz(cloud, cloud[:, :3] @ matrix.T)
+    if normals:
+        made[:, 3:6] = cloud[:, 3:6] @ matrix.T
+    return made

@@ -14,14 +14,18 @@ MOST = 400
 CHARTS = {
     "loss": ("Loss", "lower is better within a run; the terms before their weights"),
     "top1": ("In-batch R@1", "the share of anchors whose most similar key is a positive one"),
+    "top1_from": ("In-batch R@1, each way", "from one modality's anchors to the other's keys"),
+    "gap": ("Modality gap", "between the mean unit vectors of two modalities, 0 to 2"),
+    "samples": ("Samples", "of a step that have what a term needs"),
     "tau": ("Temperature", "where it is learnt or scheduled"),
+    "weight": ("Weight", "where it is learnt or scheduled"),
     "spread": ("Spread", "of the normalised embeddings: 1 is healthy, 0 is collapsed"),
     "lr": ("Learning rate", ""),
 }
 """By family of columns: title, and what one sees. Other families follow under their own name."""
 
-SHARES = ("top1",)
-FROM_ZERO = ("top1", "spread", "lr")
+SHARES = ("top1", "top1_from")
+FROM_ZERO = ("top1", "top1_from", "gap", "samples", "spread", "lr")
 
 
 def curves(metrics: Metrics) -> dict[str, Any] | None:

@@ -134,6 +134,8 @@ def _use(node: Any) -> str:
 
 
 def _data(node: Any) -> str:
+    if isinstance(node, Mapping) and isinstance(node.get("of"), Mapping):
+        return ", ".join(node["of"])
     return Path(node).name if isinstance(node, (str, Path)) else _use(node)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contrapose_pointcloud.formats.mesh import Mesh, Points, fan
+from contrapose_pointcloud.formats.mesh import Mesh, Points, fan, joined
 
 MOST_BYTES = 1 << 31
 """Of an array within an npz file: a few kilobytes can unpack to all of the memory."""
@@ -39,8 +39,8 @@ def read_xyz(data: bytes) -> Points:
     return np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2)
 
 
-def read_off(data: bytes) -> Mesh | Points:
-    """An OFF or COFF file: a mesh, or points (N, 3) where it has no faces. Colours are passed over.
+def read_off(data: bytes, colours: bool = False) -> Mesh | Points:
+    """An OFF or COFF file: a mesh, or points (N, 3) where it has no faces; with the colours of a COFF file where asked for.
 
     ModelNet's files, where the counts follow ``OFF`` without a break, are read too. Raises ``ValueError``.
     """
@@ -48,15 +48,27 @@ def read_off(data: bytes) -> Mesh | Points:
     lines = [words for line in text.splitlines() if (words := line.split("#")[0].split())]
     if not lines or not lines[0][0].startswith(("OFF", "COFF")):
         raise ValueError("it doesn't begin with OFF")
+    painted = lines[0][0].startswith("C")
     lines[0][0] = lines[0][0].removeprefix("C").removeprefix("OFF")
     counts = lines.pop(0)
     if not (counts := [c for c in counts if c]):
         counts = lines.pop(0)
     vertices, faces = int(counts[0]), int(counts[1])
+    if vertices < 1:
+        raise ValueError("it has no vertices")
     if len(lines) < vertices + faces:
         raise ValueError("the file ends too early")
     points = np.array([words[:3] for words in lines[:vertices]], dtype=np.float64)
+    paint = _paint([words[3:6] for words in lines[:vertices]] if painted else []) if colours else None
     if not faces:
-        return points
+        return joined(points, colours=paint)
+    if paint is not None and not len(paint):
+        raise ValueError("its vertices have no colours")
     polygons = [np.array(words[1 : 1 + int(words[0])], dtype=np.int64) for words in lines[vertices : vertices + faces]]
-    return Mesh(points, fan(polygons))
+    return Mesh(points, fan(polygons), paint)
+
+
+def _paint(words: list[list[str]]) -> Points:
+    """Colours in [0, 1]: as they are where any is written with a point, else out of 255."""
+    values = np.array(words, dtype=np.float64)
+    return values if any("." in word for row in words for word in row) else values / 255

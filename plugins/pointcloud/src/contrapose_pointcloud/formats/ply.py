@@ -1,4 +1,4 @@
-"""PLY, ascii and binary of both byte orders (Turk, 1994): vertex coordinates and faces; other properties are passed over."""
+"""PLY, ascii and binary of both byte orders (Turk, 1994): vertices and faces; of other properties, normals and colours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contrapose_pointcloud.formats.mesh import Mesh, Points, fan
+from contrapose_pointcloud.formats.mesh import Mesh, Points, fan, joined
 
 _TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -34,20 +34,33 @@ class _Element:
         return any(length for _, _, length in self.properties)
 
 
-def read_ply(data: bytes) -> Mesh | Points:
-    """A mesh where the file has faces, else points (N, 3). Raises ``ValueError`` where it isn't a PLY."""
+def read_ply(data: bytes, normals: bool = False, colours: bool = False) -> Mesh | Points:
+    """A mesh where the file has faces, else points (N, 3), then normals (3) and colours (3) where asked for.
+
+    Colours are in [0, 1]; those of whole numbers are divided by the largest that their type has. Raises ``ValueError`` where it
+    isn't a PLY, or lacks what is asked for; a mesh has normals of its own.
+    """
     encoding, elements, body = _header(data)
     read = _read_ascii if encoding == "ascii" else _read_binary
     columns = read(body, elements, _ORDERS[encoding])
     vertex = columns.get("vertex", {})
-    if not {"x", "y", "z"} <= set(vertex):
-        raise ValueError("no vertex element with x, y and z")
-    points = np.stack([np.asarray(vertex[axis], dtype=np.float64) for axis in "xyz"], axis=1)
+    types = {name: kind for e in elements if e.name == "vertex" for name, kind, _ in e.properties}
+
+    def take(names: str, what: str) -> Points:
+        axes = names.split()
+        if not set(axes) <= set(vertex):
+            raise ValueError(f"no vertex element with {what}")
+        return np.stack([np.asarray(vertex[axis], dtype=np.float64) for axis in axes], axis=1)
+
+    points = take("x y z", "x, y and z")
+    paint = take("red green blue", "colours (red, green, blue)") if colours else None
+    if paint is not None and np.dtype(types["red"]).kind in "iu":
+        paint = paint / np.iinfo(types["red"]).max
     face = columns.get("face", {})
     corners = face.get("vertex_indices", face.get("vertex_index"))
     if corners is None or not len(corners):
-        return points
-    return Mesh(points, fan([np.asarray(c, dtype=np.int64) for c in corners]))
+        return joined(points, take("nx ny nz", "normals (nx, ny, nz)") if normals else None, paint)
+    return Mesh(points, fan([np.asarray(c, dtype=np.int64) for c in corners]), paint)
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], bytes]:

@@ -11,7 +11,7 @@ from contrapose_pointcloud.formats.mesh import Mesh, Points
 from contrapose_pointcloud.formats.plain import read_npy, read_npz, read_off, read_xyz
 from contrapose_pointcloud.formats.ply import read_ply
 
-_OWN: dict[str, Callable[[bytes], Mesh | Points]] = {
+_OWN: dict[str, Callable[..., Mesh | Points]] = {
     "npy": read_npy,
     "npz": read_npz,
     "ply": read_ply,
@@ -34,10 +34,16 @@ _MAGIC = {
 EXTENSIONS = tuple(f".{kind}" for kind in (*_OWN, *_OPEN3D))
 
 
-def read(data: bytes, name: str = "", path: Path | None = None) -> Mesh | Points:
+def read(
+    data: bytes, name: str = "", path: Path | None = None, normals: bool = False, colours: bool = False
+) -> Mesh | Points:
     """Points (N, 3 or more) or a mesh from the bytes of a file called ``name`` (``""`` if it has none), which lies at ``path``.
 
-    Raises ``DataError`` in one line, ``PluginError`` where open3d is needed and can't be imported.
+    ``normals`` and ``colours`` ask for these of a format that names its columns: points get them after x y z in this order, a
+    mesh gets colours. Arrays and rows of numbers come as they are.
+
+    Raises ``DataError`` in one line, also where the file lacks what is asked for, ``PluginError`` where open3d is needed and can't
+    be imported.
     """
     suffix = Path(name).suffix.lstrip(".").lower()
     kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), _ALIASES.get(suffix, suffix))
@@ -45,7 +51,11 @@ def read(data: bytes, name: str = "", path: Path | None = None) -> Mesh | Points
     if kind not in _OWN and kind not in _OPEN3D:
         raise DataError(f"{where}: no reader for .{kind}; there is {', '.join(EXTENSIONS)}")
     try:
-        return _OWN[kind](data) if kind in _OWN else read_with_open3d(kind, data, path)
+        if kind == "ply":
+            return read_ply(data, normals, colours)
+        if kind == "off":
+            return read_off(data, colours)
+        return _OWN[kind](data) if kind in _OWN else read_with_open3d(kind, data, path, normals, colours)
     except ContraposeError:
         raise
     except Exception as error:  # a broken file may raise anything; whoever reads the message needs which file and why

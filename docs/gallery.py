@@ -1,0 +1,167 @@
+"""Writes docs/gallery.md and its pictures, what every view generator makes of the same samples: ``python docs/gallery.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from contrapose.config import Config, build
+from contrapose.engine.build import Parts
+from contrapose.engine.components import Samples
+from contrapose.errors import PluginError
+from contrapose.plugins import Offer, registry
+from contrapose.report.preview import as_text
+from contrapose.report.sheets import view_sheet
+from contrapose.types import Sample, View
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE / "gallery.md"
+FIGURES = HERE / "figures"
+
+CONFIG = {
+    "data": str(HERE.parent / "examples/data/furniture/furniture.parquet"),
+    "meta": {"name": "name"},
+    "split": {"column": "split"},
+    "modalities": {
+        "pointcloud": "cloud",
+        "image": "icon",
+        "text": "name",
+        "tabular": ["width", "depth", "height", "elevation", "movable"],
+    },
+}
+DRAWN = ("Rocking horse", "Bicycle", "Concept Sedan 01")
+"""Names of the pieces that are shown: chosen for having many parts and colours."""
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "image/torchvision": {"transform": {"use": "RandomPerspective", "p": 1.0}},
+    "image/albumentations": {"transform": {"use": "GridDistortion", "p": 1.0}},
+    **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
+}
+"""Of generators that ask for some, and of steps that would often leave a sample as it is."""
+
+TEXTS = (
+    "A painted rocking horse with a red saddle, for children from two to five years",
+    "City bicycle with a steel frame, three gears and a basket in front of the handlebars",
+    "Concept of a family sedan with four doors, shown in silver and never built in series",
+)
+"""What the texts are: the names of the pieces are too short for most views."""
+
+ROWS = 14
+"""Most generators in one picture."""
+
+HEAD = """\
+<!-- Written by docs/gallery.py (make docs), which also draws the pictures. -->
+# A gallery of views
+
+What every view generator that our plugins offer makes of the same three pieces of furniture, as they are on the left of each group:
+two draws, or the first two views where one draw makes several. All arguments have their defaults, unless the row says otherwise;
+`contrapose show view NAME` tells them, and `contrapose views CONFIG` draws the views of your own data and config.
+"""
+
+
+def page() -> str:
+    """The page's text."""
+    parts = Parts(Config.of(CONFIG))
+    reader = parts.splits["train"]
+    words = reader.words("name")
+    samples = [reader[words.index(name)] for name in DRAWN]
+    samples = [replace(s, data={**s.data, "text": text}) for s, text in zip(samples, TEXTS, strict=True)]
+    made = [HEAD]
+    for modality in CONFIG["modalities"]:
+        offers = [o for o in registry().offers("view") if o.spec.modality == modality]
+        made.append(f"## {modality}\n")
+        if modality in ("text", "tabular"):
+            made.append(_table(parts, modality, offers, samples))
+        else:
+            made += _pictures(parts, modality, offers, samples)
+    return "\n".join(made)
+
+
+def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[View]]:
+    """Of each sample, the first two views that the generator makes, by the same draws whatever the machine."""
+    modality = str(offer.spec.modality)
+    node = {"use": offer.name, **ARGUMENTS.get(offer.name, {})}
+    generator = build("view", node, ("views", modality), modality=modality, **parts.facts(modality))
+    if hasattr(generator, "fit"):
+        generator.fit(Samples(parts.splits["train"], modality))
+    found = []
+    for sample in samples:
+        rng, made = np.random.default_rng(sample.id), []
+        while len(made) < 2:
+            made += generator(sample, rng)
+        found.append(made[:2])
+    return found
+
+
+def _available(
+    parts: Parts, offers: Iterable[Offer], samples: Sequence[Sample]
+) -> Iterator[tuple[str, list[list[View]]]]:
+    for offer in offers:
+        try:
+            yield _title(offer), views(parts, offer, samples)
+        except PluginError as error:  # what an extra brings may not be here
+            print(f"left out: {offer.name}: {error}")
+
+
+def _title(offer: Offer) -> str:
+    said = [v["use"] if isinstance(v, dict) else f"{k} {v}" for k, v in ARGUMENTS.get(offer.name, {}).items()]
+    return offer.name + (f" ({', '.join(said)})" if said else "")
+
+
+def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Sequence[Sample]) -> list[str]:
+    columns = [(name, heading) for name in DRAWN for heading in ("as it is", "a view", "another")]
+    rows = []
+    for name, found in _available(parts, offers, samples):
+        previews = []
+        for sample, made in zip(samples, found, strict=True):
+            previews.append(parts.modalities[modality].preview(sample.data[modality]))
+            previews += [_preview(parts, v, modality) for v in made]
+        rows.append((name.partition("/")[2], previews))
+    said = []
+    count = -(-len(rows) // ROWS)
+    for i in range(count):
+        file = FIGURES / f"gallery-{modality}{f'-{i + 1}' if count > 1 else ''}.png"
+        part = rows[i * -(-len(rows) // count) : (i + 1) * -(-len(rows) // count)]
+        view_sheet(part, columns, file, title=modality, cell=1.0, left=1.5)
+        Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)  # a quarter of the size
+        names = ", ".join(name for name, _ in part)
+        said.append(f"![{modality} views: {names}](figures/{file.name})\n")
+    return said
+
+
+def _preview(parts: Parts, view: View, modality: str) -> Any:
+    """A view as its modality shows it; of a clip four frames, in a square."""
+    if view.modality == "video":
+        first, second, third, last = (view.data[i * (len(view.data) - 1) // 3] for i in range(4))
+        square = np.concatenate([np.concatenate([first, second], axis=1), np.concatenate([third, last], axis=1)])
+        return parts.modalities["image"].preview(square)
+    return parts.modalities[view.modality or modality].preview(view.data)
+
+
+def _table(parts: Parts, modality: str, offers: Iterable[Offer], samples: Sequence[Sample]) -> str:
+    show = parts.modalities[modality].preview
+    lines = ["| view | " + " | ".join(DRAWN) + " |", "|---" * (len(DRAWN) + 1) + "|"]
+    lines.append("| as it is | " + " | ".join(_cell(show(s.data[modality])) for s in samples) + " |")
+    for name, found in _available(parts, offers, samples):
+        cells = []
+        for sample, made in zip(samples, found, strict=True):
+            was = show(sample.data[modality])
+            cells.append("<br>or<br>".join(dict.fromkeys(_cell(show(v.data), was) for v in made)))
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(bundle: Any, was: Any = None) -> str:
+    """A preview in a table's cell; of several lines, those that ``was`` lacks are bold."""
+    lines = as_text(bundle).strip().replace("|", "\\|").splitlines()
+    before = as_text(was).strip().splitlines() if was and len(lines) > 1 else lines
+    return "<br>".join(line if line in before else f"**{line}**" for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
