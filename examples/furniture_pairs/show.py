@@ -162,6 +162,7 @@ def page(found: dict[str, Any]) -> str:
             lr=train["lr"],
             torch=found["torch"],
             minutes=f"{minutes:.0f}",
+            demo=_demo()["train"]["epochs"],
             longest=f"{max(statistics.mean(of) for of in found['seconds'].values()):.0f}",
             chance=f"{1000 / found['gallery']:.1f}",
             nouns=found["pieces"]["noun"],
@@ -171,6 +172,20 @@ def page(found: dict[str, Any]) -> str:
             directions="\n".join(_directions(found)),
         )
     )
+
+
+def _demo() -> dict[str, Any]:
+    """The demo's config."""
+    from contrapose.config.yaml import read
+
+    found: dict[str, Any] = read(HERE.parent / "furniture.yaml").data
+    return found
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """What the interval of a difference says."""
+    low, high = row["interval"]
+    return "more" if low > 0 else "less" if high < 0 else "not shown"
 
 
 def both_ways(found: dict[str, Any], name: str, pair: str) -> list[float] | None:
@@ -209,13 +224,12 @@ def _answers(found: dict[str, Any]) -> list[str]:
                 "|---|---|---|---|---|",
             ]
         (low, high), by_seed = row["interval"], [100 * d for d in row["by seed"]]
-        said = "more" if low > 0 else "less" if high < 0 else "not shown"
         other = (
             ("random forest" if row["of"] in ("room", "noun") else "CCA") if row["other"] == "hand" else row["other"]
         )
         gap = _spread(by_seed, sign="+")
         lines.append(
-            f"| {row['of']} | {row['method']} − {other} | {gap} | {100 * low:+.1f} to {100 * high:+.1f} | {said} |"
+            f"| {row['of']} | {row['method']} − {other} | {gap} | {100 * low:+.1f} to {100 * high:+.1f} | {verdict(row)} |"
         )
     return lines[1:]
 
@@ -260,9 +274,9 @@ def draw(found: dict[str, Any], out: Path) -> None:
 
     bars = {
         "hand": ("linear CCA, hand-made features", "#9a9a9a"),
-        "alone": ("that pair alone", "#7fb2d9"),
-        "hub": ("clouds with each other modality", "#e8a33d"),
-        "graph": ("all pairs", "#1f5f99"),
+        "alone": ("alone: that pair only", "#7fb2d9"),
+        "hub": ("hub: clouds with each other", "#e8a33d"),
+        "graph": ("graph: all pairs", "#1f5f99"),
     }
     figure, axes = plt.subplots(figsize=(9, 3.8), layout="constrained")
     for n, (name, (label, colour)) in enumerate(bars.items()):
@@ -274,7 +288,7 @@ def draw(found: dict[str, Any], out: Path) -> None:
                 at + 0.2 * (n - 1.5), statistics.mean(values), 0.19, yerr=error, capsize=2, color="white" if apart else colour,
                 edgecolor=colour, hatch="////" if apart else None, label=label if at == 0 else None, error_kw={"lw": 1},
             )  # fmt: skip
-    axes.bar(0, 0, color="white", edgecolor=bars["hub"][1], hatch="////", label="the same, never trained together")
+    axes.bar(0, 0, color="white", edgecolor=bars["hub"][1], hatch="////", label="hub, pairs that never met")
     axes.axhline(1000 / found["gallery"], color="black", lw=1, ls="--", label="chance")
     axes.set_xticks(range(len(PAIRS)), [p.replace("~", " and\n") for p in PAIRS])
     axes.set_ylabel(f"R@10 among {found['gallery']}, both ways, %")
