@@ -55,6 +55,7 @@ def test_the_words_say_what_the_figures_say() -> None:
     assert {said[task, "crosspoint", "cross-alone"] for task in ("room", "noun")} == {"not shown"}
     together = {pair: said[pair, "graph", "alone"] for pair in ("all pairs", *PAIRS)}
     assert {pair for pair, found in together.items() if found == "more"} == {"all pairs", "image~text", "image~tabular"}
+    assert together["pointcloud~tabular"] == "less"
     for method in ("alone", "graph"):
         assert said["all pairs", method, "hand"] == "not shown"
         assert {said[pair, method, "hand"] for pair in ("pointcloud~image", "image~text")} == {"less"}
@@ -62,6 +63,7 @@ def test_the_words_say_what_the_figures_say() -> None:
     assert {said[pair, "hub", "untrained"] for pair in EMERGENT} == {"more"}
     assert {said[pair, "ulip-like", "alone"] for pair in ("pointcloud~image", "pointcloud~text")} == {"less"}
     assert {said["room", method, "untrained"] for method in CLOUDS} == {"not shown"}
+    assert said["noun", "crosspoint", "untrained"] == "more"
     assert {said["room", method, "hand"] for method in ("crosspoint", "graph")} == {"less"}
 
 
