@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from contrapose.config import Config, build
@@ -17,7 +18,8 @@ from contrapose.errors import PluginError
 from contrapose.plugins import Offer, registry
 from contrapose.report.preview import as_text
 from contrapose.report.sheets import view_sheet
-from contrapose.types import Sample, View
+from contrapose.types import Sample, View, ViewBatch
+from contrapose.views.mix import BatchMixer
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "gallery.md"
@@ -43,6 +45,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
 }
 """Of generators that ask for some, and of steps that would often leave a sample as it is."""
+
+MIXERS = ("in-batch", "saint")
+"""Of tables: they make their rows of a batch, here that of the pieces which are shown."""
 
 TEXTS = (
     "A painted rocking horse with a red saddle, for children from two to five years",
@@ -86,7 +91,11 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
     """Of each sample, the first two views that the generator makes, by the same draws whatever the machine."""
     modality = str(offer.spec.modality)
     node = {"use": offer.name, **ARGUMENTS.get(offer.name, {})}
+    mixer = modality == "tabular" and offer.spec.name in MIXERS
+    node |= {"of": "as it is"} if mixer else {}
     generator = build("view", node, ("views", modality), modality=modality, **parts.facts(modality))
+    if mixer:
+        return _mixed(parts, modality, generator, samples)
     if hasattr(generator, "fit"):
         generator.fit(Samples(parts.splits["train"], modality))
     found = []
@@ -95,6 +104,19 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
         while len(made) < 2:
             made += generator(sample, rng)
         found.append(made[:2])
+    return found
+
+
+def _mixed(parts: Parts, modality: str, mixer: BatchMixer, samples: Sequence[Sample]) -> list[list[View]]:
+    """Of each sample, two draws of what a mixer makes of all of them; of rows that an encoder mixes, what is mixed first."""
+    data = parts.modalities[modality].collate([s.data[modality] for s in samples])
+    index = torch.arange(len(samples))
+    found: list[list[View]] = [[] for _ in samples]
+    for seed in range(2):
+        draws = torch.Generator().manual_seed(seed)
+        made = mixer.mix(ViewBatch(data, modality, index), index, draws)
+        for place, row in enumerate(made.index.tolist()):
+            found[row].append(View("", modality, {part: cells[place].numpy() for part, cells in made.data.items()}))
     return found
 
 

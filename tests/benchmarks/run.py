@@ -24,7 +24,17 @@ from tests.benchmarks.bench import Bench, NotMeasured  # noqa: E402
 from tests.benchmarks.floors import measure_ceilings  # noqa: E402
 from tests.benchmarks.harness import GateError  # noqa: E402
 
-CPU = ("cli_start", "ntxent_cpu", "clip_cpu", "siglip_mem", "multi_positive_cpu", "fps", "views_image", "framework_tax")
+CPU = (
+    "cli_start",
+    "ntxent_cpu",
+    "clip_cpu",
+    "siglip_mem",
+    "multi_positive_cpu",
+    "fps",
+    "views_image",
+    "views_tabular",
+    "framework_tax",
+)
 GPU = ("ntxent_65k", "clip_65k", "moco_queue", "clip_max_b")
 MODULES = {"ntxent_65k": "ntxent_cpu", "clip_65k": "clip_cpu"}
 
