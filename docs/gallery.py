@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from contrapose.config import Config, build
@@ -18,7 +18,9 @@ from contrapose.errors import PluginError
 from contrapose.plugins import Offer, registry
 from contrapose.report.preview import as_text
 from contrapose.report.sheets import view_sheet
-from contrapose.types import Sample, View
+from contrapose.types import Sample, View, ViewBatch
+from contrapose.views.mix import BatchMixer
+from contrapose_text.texts import Columns
 from contrapose_video.pixels import evenly, to_frames
 
 HERE = Path(__file__).resolve().parent
@@ -43,16 +45,21 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "image/torchvision": {"transform": {"use": "RandomPerspective", "p": 1.0}},
     "image/albumentations": {"transform": {"use": "GridDistortion", "p": 1.0}},
     "video/frames": {"view": "image/simclr"},
+    "text/column": {"name": "note"},
+    "text/columns": {"slots": {"anchor": "name", "positive": "note"}},
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
 }
 """Of generators that ask for some, and of steps that would often leave a sample as it is."""
+
+MIXERS = ("in-batch", "saint")
+"""Of tables: they make their rows of a batch, here that of the pieces which are shown."""
 
 TEXTS = (
     "A painted rocking horse with a red saddle, for children from two to five years",
     "City bicycle with a steel frame, three gears and a basket in front of the handlebars",
     "Concept of a family sedan with four doors, shown in silver and never built in series",
 )
-"""What the texts are: the names of the pieces are too short for most views."""
+"""Notes on the pieces, a second column of their texts: their names are too short for most views."""
 
 ROWS = 14
 """Most generators in one picture."""
@@ -74,7 +81,8 @@ def page() -> str:
     reader = parts.splits["train"]
     words = reader.words("name")
     samples = [reader[words.index(name)] for name in DRAWN]
-    samples = [replace(s, data={**s.data, "text": text}) for s, text in zip(samples, TEXTS, strict=True)]
+    texts = [Columns({"name": name, "note": note}) for name, note in zip(DRAWN, TEXTS, strict=True)]
+    samples = [replace(s, data={**s.data, "text": text}) for s, text in zip(samples, texts, strict=True)]
     samples = [replace(s, data={**s.data, "video": _turned(s)}) for s in samples]
     made = [HEAD]
     for modality in (*CONFIG["modalities"], "video"):
@@ -97,7 +105,11 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
     """Of each sample, the first two views that the generator makes, by the same draws whatever the machine."""
     modality = str(offer.spec.modality)
     node = {"use": offer.name, **ARGUMENTS.get(offer.name, {})}
+    mixer = modality == "tabular" and offer.spec.name in MIXERS
+    node |= {"of": "as it is"} if mixer else {}
     generator = build("view", node, ("views", modality), modality=modality, **parts.facts(modality))
+    if mixer:
+        return _mixed(parts, modality, generator, samples)
     if hasattr(generator, "fit"):
         generator.fit(Samples(parts.splits["train"], modality))
     found = []
@@ -106,6 +118,19 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
         while len(made) < 2:
             made += generator(sample, rng)
         found.append(made[:2])
+    return found
+
+
+def _mixed(parts: Parts, modality: str, mixer: BatchMixer, samples: Sequence[Sample]) -> list[list[View]]:
+    """Of each sample, two draws of what a mixer makes of all of them; of rows that an encoder mixes, what is mixed first."""
+    data = parts.modalities[modality].collate([s.data[modality] for s in samples])
+    index = torch.arange(len(samples))
+    found: list[list[View]] = [[] for _ in samples]
+    for seed in range(2):
+        draws = torch.Generator().manual_seed(seed)
+        made = mixer.mix(ViewBatch(data, modality, index), index, draws)
+        for place, row in enumerate(made.index.tolist()):
+            found[row].append(View("", modality, {part: cells[place].numpy() for part, cells in made.data.items()}))
     return found
 
 
@@ -120,7 +145,9 @@ def _available(
 
 
 def _title(offer: Offer) -> str:
-    said = [v["use"] if isinstance(v, dict) else f"{k} {v}" for k, v in ARGUMENTS.get(offer.name, {}).items()]
+    said = [
+        v["use"] if isinstance(v, dict) and "use" in v else f"{k} {v}" for k, v in ARGUMENTS.get(offer.name, {}).items()
+    ]
     return offer.name + (f" ({', '.join(said)})" if said else "")
 
 
@@ -130,8 +157,8 @@ def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Seq
     for name, found in _available(parts, offers, samples):
         previews = []
         for sample, made in zip(samples, found, strict=True):
-            previews.append(_preview(parts, modality, sample.data[modality]))
-            previews += [_preview(parts, v.modality or modality, v.data) for v in made]
+            previews.append(_preview(parts, View("", modality, sample.data[modality]), modality))
+            previews += [_preview(parts, v, modality) for v in made]
         rows.append((name.partition("/")[2], previews))
     said = []
     count = -(-len(rows) // ROWS)
@@ -145,15 +172,14 @@ def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Seq
     return said
 
 
-def _preview(parts: Parts, modality: str, data: Any) -> Any:
-    """A modality's own preview; of a clip four frames in a square, as a filmstrip is too long for a cell."""
-    if modality != "video":
-        return parts.modalities[modality].preview(data)
-    frames = to_frames(data)
-    a, b, c, d = frames[evenly(len(frames), 4)]
-    file = io.BytesIO()
-    Image.fromarray(np.vstack([np.hstack([a, b]), np.hstack([c, d])])).save(file, "PNG")
-    return {"image/png": file.getvalue()}
+def _preview(parts: Parts, view: View, modality: str) -> Any:
+    """A view as its modality shows it; of a clip four frames, in a square."""
+    if (view.modality or modality) == "video":
+        frames = to_frames(view.data)
+        first, second, third, last = frames[evenly(len(frames), 4)]
+        square = np.concatenate([np.concatenate([first, second], axis=1), np.concatenate([third, last], axis=1)])
+        return parts.modalities["image"].preview(square)
+    return parts.modalities[view.modality or modality].preview(view.data)
 
 
 def _table(parts: Parts, modality: str, offers: Iterable[Offer], samples: Sequence[Sample]) -> str:

@@ -33,6 +33,7 @@ CPU = (
     "fps",
     "views_image",
     "views_video",
+    "views_tabular",
     "framework_tax",
 )
 GPU = ("ntxent_65k", "clip_65k", "moco_queue", "clip_max_b")

@@ -82,6 +82,11 @@ class TestMadeOfTheStep(SourceContract):
     specs = {"mean": {"of": "key"}, "product": {"of": BOTH}, "combinations": {"of": BOTH}}
 
 
+class TestMeanByAColumn(SourceContract):
+    spec = "mean"
+    arguments = {"of": "key", "by": "label"}
+
+
 class TestTuples(SourceContract):
     spec = "stack"
     arguments = {"of": BOTH}

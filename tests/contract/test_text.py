@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
-from contrapose.testing import EncoderContract, ModalityContract, ViewContract
+from contrapose.testing import EncoderContract, HeadContract, MethodContract, ModalityContract, ViewContract
+from contrapose.types import Batch
 from contrapose_text.modality import Text
 
 TEXTS = [
@@ -28,7 +30,12 @@ COLUMNS = [
 ]
 SMALL: dict[str, Any] = {"use": "text", "vocabulary": 300, "max_length": 12}
 WORDS: dict[str, dict[str, Any]] = {"text/delete": {"rate": 0.5}, "text/swap": {}, "text/crop": {"low": 0.2}}
-FIXED: dict[str, dict[str, Any]] = {"text/dropout": {}, "text/eval": {}}
+TOKENS: dict[str, dict[str, Any]] = {"text/shuffle": {}, "text/cutoff": {"tokens": 0.2}}
+FIXED: dict[str, dict[str, Any]] = {"text/dropout": {}, "text/eval": {}, "text/prefix": {}, "text/short-long": {}}
+OF_COLUMNS: dict[str, dict[str, Any]] = {
+    "text/column": {"name": "name"},
+    "text/columns": {"slots": {"anchor": "name", "positive": "note"}, "prefixes": {"positive": "passage: "}},
+}
 
 
 class TestText(ModalityContract):
@@ -57,7 +64,7 @@ class TestTextFiles(ModalityContract):
 
 
 class TestWords(ViewContract):
-    specs = WORDS
+    specs = WORDS | TOKENS
     modality = SMALL
     cells = LONG
 
@@ -67,6 +74,43 @@ class TestFixedViews(ViewContract):
     modality = SMALL
     cells = TEXTS
     random = False
+
+
+class TestViewsOfColumns(ViewContract):
+    specs = OF_COLUMNS
+    modality = SMALL
+    cells = COLUMNS
+    random = False
+
+
+class TestSpans(ViewContract):
+    spec = "text/spans"
+    arguments = {"shortest": 1, "longest": 4}
+    modality = SMALL
+    cells = [*LONG, TEXTS[1]]
+
+
+class TestPooler(HeadContract):
+    spec = "text/pooler"
+
+
+class TestMethods(MethodContract):
+    specs: dict[str, dict[str, Any]] = {f"text/{name}": {} for name in ("simcse", "consert", "mnrl", "e5")}
+
+
+class TestTriples(MethodContract):
+    spec = "text/simcse-supervised"
+
+
+class TestDeclutr(MethodContract):
+    spec = "text/declutr"
+
+    def batch(self, count: int = 8, seed: int = 0, missing: Any = ()) -> Batch:
+        """Its views tell which anchor they belong to."""
+        made = super().batch(count, seed, missing)
+        for name, view in made.views.items():
+            view.meta["span"] = torch.full((len(view),), int(name.split("_")[1]))
+        return made
 
 
 class TestTransformer(EncoderContract):
@@ -102,3 +146,24 @@ class TestPretrained(EncoderContract):
         (folder / "tokenizer.json").write_text(text.state_dict()["tokenizer"])
         request.cls.arguments = {"path": str(folder)}
         request.cls.modality = {"use": "text", "tokenizer": str(folder / "tokenizer.json"), "max_length": 12}
+
+
+class TestPretrainedWithLora(TestPretrained):
+    @pytest.fixture(autouse=True, scope="class")
+    def _lora(self, request: pytest.FixtureRequest, _weights: None) -> None:
+        pytest.importorskip("peft", reason="peft isn't installed")
+        request.cls.arguments = {**request.cls.arguments, "lora": {"rank": 2}}
+
+
+class TestFromConfig(EncoderContract):
+    spec = "text/from-config"
+    arguments = {"config": {"model_type": "distilbert", "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}}
+    modality = SMALL
+    cells = TEXTS
+
+
+class TestBag(EncoderContract):
+    spec = "text/bag"
+    arguments = {"width": 8}
+    modality = SMALL
+    cells = TEXTS

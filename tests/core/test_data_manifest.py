@@ -197,6 +197,9 @@ def test_wrong_columns_are_config_errors_with_their_path(tmp_path):
         ("header.csv", "a,b\n", "no rows"),
         ("ragged.csv", "a,b\n1,2\n3\n", "(?i)row #3.*expected 2 columns"),
         ("twice.csv", "a,a\n1,2\n", "'a' appears twice"),
+        ("open.csv", 'a,b\n1,2\n3,"x\n4,5\n', "row 3 is never closed"),
+        ("semi.csv", "a;b\n1;2\n", "parted by semicolons"),
+        ("tabs.csv", "a\tb\n1\t2\n", r"parted by tabs: .* as \.tsv"),
         ("empty.jsonl", "\n\n", "no rows"),
         ("bad.jsonl", '{"a": 1}\n\n{"a": }\n', "bad.jsonl:3: not JSON"),
         ("list.jsonl", '{"a": 1}\n[1]\n', "list.jsonl:2: each line must be an object"),
@@ -212,6 +215,15 @@ def test_unreadable_tables_are_one_line(tmp_path, name, text, message):
     assert name in str(error.value)
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "cache").glob("**/*.partial"))
+
+
+def test_utf16_is_told_and_what_only_looks_odd_is_read(tmp_path):
+    (tmp_path / "w.csv").write_text("a,b\n1,2\n", encoding="utf-16")
+    with pytest.raises(DataError, match="it is UTF-16; save it as UTF-8"):
+        open_reader(tmp_path / "w.csv", MODALITIES, {"cells": "a"})
+    (tmp_path / "bom.csv").write_bytes(b'\xef\xbb\xbfa,b\r\n1,x"y\r\n2,"two\nlines """\r\n')
+    reader = open_reader(tmp_path / "bom.csv", MODALITIES, {"cells": ["a", "b"]})
+    assert [reader[i].data["cells"] for i in range(2)] == [{"a": 1, "b": 'x"y'}, {"a": 2, "b": 'two\nlines "'}]
 
 
 def test_missing_data_and_unwritable_cache(tmp_path, monkeypatch):

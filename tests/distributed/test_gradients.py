@@ -133,7 +133,7 @@ def test_three_processes_equal_one(name: str, chunk: int | None, split: tuple[in
 
 
 def test_every_preset_is_among_them() -> None:
-    """By its name, or as the first words of a case's; those of point clouds are in their plugin's tests."""
+    """By its name, or as the first words of a case's; those of point clouds and tables are in their plugins' tests."""
     presets = {offer.name.rpartition("/")[2] for offer in registry().offers("method")}
     cases = {word for name in ALL for word in (name, name.rpartition("-")[0])}
-    assert presets - cases == {"depthcontrast", "pointcontrast", "strl", "ulip"}
+    assert presets - cases == {"depthcontrast", "pointcontrast", "saint", "strl", "subtab", "ulip"}

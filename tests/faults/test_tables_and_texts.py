@@ -126,11 +126,22 @@ def test_a_column_of_another_type_and_an_unseen_category(
     assert "wood" in line
     assert "'mahogany'" in line
     pq.write_table(pa.table(table(width=["wide"] * 24)), new)
+    assert main(["embed", str(run), str(new), *out]) == 1
+    line = said(capsys)
+    assert "column 'width': expected a number as in the training split, found the text 'wide'" in line
+    assert "in all 24 cells looked at: its type has changed" in line
+    pq.write_table(pa.table(table(width=["wide", *["41"] * 23])), new)
     assert main(["embed", str(run), str(new), *out]) == 0
     told = capsys.readouterr().out
-    assert "0 of 24 rows" in told
+    assert "23 of 24 rows" in told
     assert "skipped: row 0, tabular" in told
     assert "width" in told
+
+
+def test_a_new_column_is_told_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pq.write_table(pa.table(table(colour=["red"] * 24)), tmp_path / "new.parquet")
+    assert main(["embed", str(run), str(tmp_path / "new.parquet"), "-o", str(tmp_path / "z.parquet")]) == 0
+    assert said(capsys, "warning") == "warning: the training data had no column 'colour': nothing reads what is new"
 
 
 def test_a_query_of_a_modality_that_the_run_lacks(run: Path, capsys: pytest.CaptureFixture) -> None:

@@ -231,10 +231,15 @@ class Modality(Protocol):
     """What the core asks about any modality. ``root`` is the folder that relative paths in a manifest start from.
 
     Optional: ``extensions``, the file suffixes that it reads; ``fit(cells, root)`` with ``state_dict()`` and
-    ``load_state_dict(state)``, called once with the raw cells of the training split, before anything is loaded; ``facts()``,
+    ``load_state_dict(state)``, called once with the raw cells of the training split, before anything is loaded;
+    ``check_cells(cells, root)``, called with those of data that are opened, which raises ``DataError`` where they are nothing like
+    those that it was fitted on; ``facts()``,
     arguments that its views and encoders get where they take them (a vocabulary's size, a schema);
     ``suggest(columns, root, small)``, a ``Suggestion`` for a table of which it gets some values a column, or None, sized for a
     ``small`` machine or for one with a GPU.
+
+    The ``cells`` of ``fit`` and ``check_cells`` are iterated as often as one likes, a mapping by column a sample. Of tables they
+    may also have ``batches()``, the same as Arrow record batches, and ``names``, all columns of the data, whoever reads them.
     """
 
     name: str
@@ -256,10 +261,11 @@ class ViewGenerator(Protocol):
 
     Optional: ``makes``, that other modality; ``view_names``, the names of its views where it makes several; ``fit(samples)``
     with ``state_dict()`` and ``load_state_dict(state)``; ``batched(data, generator)``, the same distribution on a collated
-    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``refresh(look, clock)``, called at the
-    start of each epoch, with the same two methods, its state then being a flat dict of tensors that checkpoints hold: look, given a
-    view generator and the name of a table, iterates over that table batch by batch, for all training samples as the generator
-    shows them; to be returned is whether other views are made from now on.
+    batch with a ``torch.Generator`` of its device, for a view of the same modality; ``columns``, names of the samples'
+    columns that the batched form gets as a third argument, a dict of tensors (n,), as far as the data have them;
+    ``refresh(look, clock)``, called at the start of each epoch, with the same two methods, its state then being a flat dict of
+    tensors that checkpoints hold: look, given a view generator and the name of a table, iterates over that table batch by batch,
+    for all training samples as the generator shows them; to be returned is whether other views are made from now on.
     """
 
     modality: str

@@ -14,6 +14,7 @@ from scipy import stats
 
 from contrapose import ConfigError, Sample, build
 from contrapose.engine.fitted import load_fitted, save_fitted
+from contrapose_tabular.marginals import Marginals
 from contrapose_tabular.modality import Row, Tabular
 from contrapose_tabular.scarf import Scarf
 
@@ -57,18 +58,6 @@ def test_exactly_so_many_columns_are_redrawn_in_every_row(
     """Of 11 columns, and the rate is what changes, not what stays."""
     mask = redrawn(form(fitted(samples, rate), STRANGE, 300))
     assert (mask.sum(axis=1) == count).all()
-
-
-def test_the_count_is_not_cut_by_rounding() -> None:
-    for rate, columns, count in [
-        (0.6, 5, 3),
-        (0.7, 10, 7),
-        (0.29, 100, 29),
-        (0.57, 100, 57),
-        (0.6, 11, 6),
-        (0.6, 3, 1),
-    ]:
-        assert Scarf(rate).count(columns) == count
 
 
 @FORMS
@@ -179,6 +168,15 @@ def test_same_draws_from_the_same_generator_and_after_saving(samples: list[Sampl
         for part, again in other.batched(batch, torch.Generator().manual_seed(4)).items():
             torch.testing.assert_close(again, first[part], rtol=0, atol=0, equal_nan=True)
             assert again.dtype == batch[part].dtype
+
+
+def test_searched_values_are_those_that_are_written_out(table: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    tickets = torch.randint(500, (300, 7))
+    made = Marginals.of(table["numeric"]).draw_batched(tickets)
+    np.testing.assert_array_equal(made, Marginals.of(table["numeric"]).draw(tickets.numpy()))
+    monkeypatch.setattr("contrapose_tabular.marginals.MOST", 100)
+    searched = Marginals.of(table["numeric"]).draw_batched(tickets)
+    torch.testing.assert_close(searched, made, rtol=0, atol=0, equal_nan=True)
 
 
 def test_the_state_holds_values_not_rows(samples: list[Sample]) -> None:

@@ -14,7 +14,7 @@ from contrapose.types import Encoder
 from contrapose_text.modality import Text
 from contrapose_text.pooling import Pooling, by_length, pool
 
-POOLINGS: list[Pooling] = ["cls", "mean", "max", "first-last"]
+POOLINGS: list[Pooling] = ["cls", "mean", "max", "first-last", "last-two"]
 TEXTS = ["A corner sofa with an ottoman of green velvet", "Bed", "Bedside table of oak", "Oak chair"]
 Batch = dict[str, Tensor]
 
@@ -112,7 +112,8 @@ def test_pooling_is_a_loop_over_tokens() -> None:
             (sum(a) + sum(b)) / (2 * len(here))
             for a, b in zip(zip(*first, strict=True), zip(*last, strict=True), strict=True)
         ]
-        expected = {"cls": last[0], "mean": mean, "max": [max(c) for c in zip(*last, strict=True)], "first-last": both}
+        expected = {"cls": last[0], "mean": mean, "max": [max(c) for c in zip(*last, strict=True)]}
+        expected |= {"first-last": both, "last-two": both}
         for how in POOLINGS:
             torch.testing.assert_close(pool(hidden[-1], mask, how, hidden[1])[row].tolist(), expected[how])
 
@@ -126,6 +127,9 @@ def test_poolings_are_of_transformers_hidden_states(text: Text, batch: Batch) ->
         n = mask.sum(dim=1, keepdim=True)
         first, last = (torch.einsum("nld,nl->nd", h, mask.float()) / n for h in (hidden[1], hidden[3]))
         torch.testing.assert_close(encoder(batch)["pooled"], (first + last) / 2)
+        encoder.pooling = "last-two"
+        before = torch.einsum("nld,nl->nd", hidden[2], mask.float()) / n
+        torch.testing.assert_close(encoder(batch)["pooled"], (before + last) / 2)
         encoder.pooling = "mean"
         torch.testing.assert_close(encoder(batch)["pooled"], last)
         encoder.pooling = "cls"
@@ -188,7 +192,9 @@ def test_making_one_is_silent(text: Text, capfd: pytest.CaptureFixture[str], rec
 def test_wrong_arguments_are_told_in_one_line(text: Text) -> None:
     with pytest.raises(ConfigError, match="a width of 30 can't be shared among 4 heads"):
         make(text, width=30)
-    with pytest.raises(ConfigError, match="expected one of 'cls', 'mean', 'max', 'first-last'"):
+    with pytest.raises(ConfigError, match="expected one of 'cls', 'mean', 'max', 'first-last', 'last-two'"):
         make(text, pooling="sum")
+    with pytest.raises(ConfigError, match="last-two needs two layers, and the network has one"):
+        make(text, layers=1, pooling="last-two")
     with pytest.raises(ConfigError, match="needs 'vocabulary'"):
         build("encoder", "text/transformer")

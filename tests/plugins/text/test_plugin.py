@@ -22,4 +22,4 @@ def test_show_tells_what_a_user_asks(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["show", "encoder", "text/transformer"]) == 0
     shown = capsys.readouterr().out
     assert "dropout: float (>= 0, < 1) = 0.1" in shown
-    assert "pooling: Literal['cls', 'mean', 'max', 'first-last'] = 'mean'" in shown
+    assert "pooling: Literal['cls', 'mean', 'max', 'first-last', 'last-two'] = 'mean'" in shown

@@ -1,4 +1,4 @@
-"""The README's config trains as it stands, beside data and a model of one's own."""
+"""The README's configs train as they stand, beside data and a model of one's own."""
 
 from __future__ import annotations
 
@@ -26,3 +26,17 @@ def test_the_readmes_config_trains(bert: Path, tmp_path: Path, monkeypatch: pyte
     config = {"data": "things.parquet", "views": {"text": "text/dropout"}, "method": "simclr", "train": train}
     run = cp.train(config | said, out="run", quiet=True)
     assert run.embed("train")["text"].z.shape[0] == 8
+
+
+def test_the_readmes_pairs_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    woods, things = ("oak", "elm", "ash", "yew"), ("chair", "sofa", "bed", "lamp")
+    rows = [{"question": f"what is the {t} of {w} for", "answer": f"a {t}", "wrong": w} for w in woods for t in things]
+    rows[0]["wrong"] = None
+    pq.write_table(pa.Table.from_pylist(rows), "questions.parquet")
+    said = YAML(typ="safe", pure=True).load(README.read_text().split("```yaml\n")[2].split("```")[0])
+    said["train"] |= {"batch_size": 4, "epochs": 1, "threads": 1, "device": "cpu"}
+    said["encoders"]["text"] |= {"layers": 1, "width": 16}
+    run = cp.train(said, out="run", quiet=True)
+    assert run.embed("train")["text"].z.shape == (16, 16)
+    assert len((run.dir / "metrics.csv").read_text().splitlines()) == 1 + 4

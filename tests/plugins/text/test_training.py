@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.plugins.text.conftest import FURNITURE
 
 import contrapose as cp
+from contrapose import build
 from contrapose.cli import main
 from contrapose.errors import ContraposeError
 
@@ -89,6 +91,24 @@ def test_pretrained_by_local_path(bert: Path, tmp_path: Path) -> None:
         cp.train({**config, "modalities": {"text": "name"}}, out=tmp_path / "wrong", quiet=True)
 
 
+def test_a_frozen_pretrained_encoder_is_asked_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRAPOSE_CACHE", str(tmp_path / "cache"))
+    config = {
+        **CONFIG,
+        "modalities": {"text": {"columns": "name", "tokenizer": str(bert), "max_length": 16}},
+        "views": {"text": "text/eval"},
+        "encoders": {"text": {"use": "text/pretrained", "path": str(bert)}},
+        "train": {**CONFIG["train"], "epochs": 1, "frozen": {"text": "encoder"}},
+    }
+    plain = cp.train(config, out=tmp_path / "plain", quiet=True)
+    kept = cp.train(config, out=tmp_path / "kept", set=["train.cache=true"], quiet=True)
+    np.testing.assert_allclose(losses(kept), losses(plain), rtol=1e-4)
+    assert list((tmp_path / "cache").glob("taps/*"))
+    whole = build("encoder", config["encoders"]["text"]).state_dict()
+    found = cp.load(kept.dir).encoder("text").state_dict()
+    assert all(torch.equal(found[name], t) for name, t in whole.items())
+
+
 def test_texts_that_cant_be_read_are_skipped_and_said(tmp_path: Path) -> None:
     rows = [{"name": f"{colour} {thing}"} for colour in ("red", "blue", "oak") for thing in ("chair", "bed", "sofa")]
     rows += [{"name": "  "}, {"name": None}]
@@ -118,3 +138,21 @@ def test_a_column_of_numbers_is_told_in_one_line(tmp_path: Path, capsys: pytest.
     assert "is no text but a float" in err
     assert "Traceback" not in err
     assert err.count("\n") == 1
+
+
+CONSERT = {"text.a": {"use": "text/cutoff", "tokens": 0.1}, "text.b": ["text/delete", "text/shuffle"]}
+METHODS: dict[str, Any] = {
+    "text/simcse": {"text": "text/dropout"},
+    "text/consert": CONSERT,
+    "text/declutr": {"text": {"use": "text/spans", "shortest": 1, "longest": 4}},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_presets_train_on_texts(method: str, tmp_path: Path) -> None:
+    encoder = {"use": "text/transformer", "layers": 1, "width": 16, "heads": 2}
+    config = {**CONFIG, "views": METHODS[method], "encoders": {"text": encoder}, "method": method}
+    run = cp.train(config, out=tmp_path / "run", set=["train.steps=6", "train.lr=0.01"], quiet=True)
+    found = losses(run)
+    assert len(found) == 6
+    assert np.mean(found[-2:]) < found[0]

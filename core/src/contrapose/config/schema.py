@@ -69,6 +69,7 @@ class TrainConfig(Section):
 
     ``balance`` evens out how often the values of a column come.
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
+    ``distinct`` names one in which the samples of a batch shall differ, so that equal ones (of one caption) are no negatives.
     ``window``, for data on slow disks, shuffles within so many samples at a time, which lie in few places.
     ``batch_size`` is that of all processes together; ``chunk_size``, where given, is how many samples go through a process's
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
@@ -101,6 +102,7 @@ class TrainConfig(Section):
     drop_last: bool = True
     balance: BalanceConfig | None = None
     together: str | None = None
+    distinct: str | None = None
     window: Count | None = None
     checkpoint_every: Count | None = None
     keep: Count = 2

@@ -3,9 +3,10 @@
 from contrapose.data.balance import BalancedSampler
 from contrapose.data.cells import cell_path, read_bytes
 from contrapose.data.folder import FolderReader
+from contrapose.data.frame import FrameReader
 from contrapose.data.loader import Loader, StreamLoader, make_loader
 from contrapose.data.manifest import ManifestReader
-from contrapose.data.open import open_other, open_reader
+from contrapose.data.open import check_cells, open_other, open_reader
 from contrapose.data.packed import PackedReader
 from contrapose.data.sampler import EpochSampler
 from contrapose.data.several import SeveralReader
@@ -18,6 +19,7 @@ __all__ = [
     "BalancedSampler",
     "EpochSampler",
     "FolderReader",
+    "FrameReader",
     "Loader",
     "ManifestReader",
     "PackedReader",
@@ -27,6 +29,7 @@ __all__ = [
     "TarReader",
     "TarStream",
     "cell_path",
+    "check_cells",
     "make_loader",
     "open_other",
     "open_reader",

@@ -61,7 +61,9 @@ def _csv(path: Path) -> Stream:
     """Two passes: a column's type is the narrowest that fits all of it, which no first block can tell."""
     names: list[str] | None = None
     candidates: list[list[pa.DataType]] = []
+    rows, last = 0, None
     for batch in _csv_text(path):
+        rows, last = rows + len(batch), batch if len(batch) else last
         names = names or batch.schema.names
         candidates = candidates or [[pa.int64(), pa.float64(), pa.bool_(), pa.string()] for _ in names]
         for column, kinds in zip(batch.columns, candidates, strict=True):
@@ -69,6 +71,8 @@ def _csv(path: Path) -> Stream:
                 kinds.pop(0)
     if names is None:
         return pa.schema([]), iter(())
+    if last is not None and "\n" in (last.columns[-1][-1].as_py() or "") and not _ends_in_quote(path):
+        raise DataError(f"{path}: the quote that opens in row {rows + 1} is never closed, so that the rest is one cell")
     schema = pa.schema([(n, kinds[0]) for n, kinds in zip(names, candidates, strict=True)])
     batches = (
         pa.record_batch([_parse(c, f.type) for c, f in zip(b.columns, schema, strict=True)], schema=schema)
@@ -82,12 +86,28 @@ def _csv_text(path: Path) -> Iterator[pa.RecordBatch]:
     read = pa.csv.ReadOptions(block_size=BATCH_BYTES, use_threads=False)  # a single thread knows its line
     parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     with open(path, "rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{path}: it is UTF-16; save it as UTF-8")
+        file.seek(0)
         header = pa.csv.open_csv(file, read, parse).schema.names
+    other = {";": "semicolons", "\t": "tabs"}.get(next((c for c in ";\t" if c in header[0]), ""), "")
+    if other and len(header) == 1:
+        raise DataError(
+            f"{path}: one column, {header[0]!r:.60}, seems to be several, parted by {other}: save it with commas, or with "
+            "tabs as .tsv"
+        )
     as_text = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
     )
     with open(path, "rb") as file:
         yield from pa.csv.open_csv(file, read, parse, as_text)
+
+
+def _ends_in_quote(path: Path) -> bool:
+    """Whether a file does, but for ends of lines: a last cell of several lines that is closed ends so."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        return file.read().rstrip().endswith(b'"')
 
 
 def _parse(column: pa.Array, kind: pa.DataType) -> pa.Array | None:

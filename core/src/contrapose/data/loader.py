@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from contrapose.config.schema import BalanceConfig
 from contrapose.data.balance import BalancedSampler
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
+from contrapose.data.distinct import DistinctSampler
 from contrapose.data.failure import lost_worker, no_memory_to_load
 from contrapose.data.passes import LAP, SHARD, WINDOW, Made, Place, StreamDataset
 from contrapose.data.sampler import EpochSampler
@@ -176,6 +177,7 @@ def make_loader(
     drop_last: bool = True,
     balance: BalanceConfig | None = None,
     together: str | None = None,
+    distinct: str | None = None,
     window: int | None = None,
     steps: int | None = None,
     device: torch.device | str = "cpu",
@@ -184,14 +186,15 @@ def make_loader(
 
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
     which rank ``rank`` of ``world`` gets its part; ``balance`` evens out a column's values
-    (`BalancedSampler`); ``together`` is a column whose equal samples come next to each other,
-    ``window`` the number of samples that are shuffled together (`EpochSampler`); ``device`` is where the batches are wanted.
+    (`BalancedSampler`); ``together`` is a column whose equal samples come next to each other, ``distinct`` one whose equal samples
+    never meet in a batch (`DistinctSampler`), ``window`` the number of samples that are shuffled together (`EpochSampler`);
+    ``device`` is where the batches are wanted.
     Of a stream an epoch is ``steps`` batches, and without ``shuffle`` it is read once, in its order, by this process.
-    Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together``, a ``balance`` that can't be had, or
-    too few shards.
+    Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together`` or ``distinct``, a ``balance`` that
+    can't be had, orders that exclude each other, or too few shards.
     """
     if isinstance(reader, StreamReader):
-        for name, said in {"together": together, "balance": balance}.items():
+        for name, said in {"together": together, "distinct": distinct, "balance": balance}.items():
             if said is not None:
                 raise ConfigError("a stream's samples come as they are read; leave it out", ("train", name))
         if batch_size < world:
@@ -204,7 +207,7 @@ def make_loader(
         )
     columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
     if balance is not None:
-        for name, other in {"together": together, "window": window}.items():
+        for name, other in {"together": together, "distinct": distinct, "window": window}.items():
             if other is not None:
                 raise ConfigError("balance has an order of its own; leave one of them out", ("train", name))
         values, names = _values(reader, balance.by, ("train", "balance", "by"))
@@ -215,6 +218,12 @@ def make_loader(
         sampler: EpochSampler = BalancedSampler(
             values, batch_size, seed, rank, world, drop_last, balance.power, balance.batches == "one", names
         )
+    elif distinct is not None:
+        for name, other in {"together": together, "window": window}.items():
+            if other is not None:
+                raise ConfigError("distinct has an order of its own; leave one of them out", ("train", name))
+        values = _values(reader, distinct, ("train", "distinct"))[0]
+        sampler = DistinctSampler(values, batch_size, seed, rank, world, drop_last, distinct)
     else:
         groups = None if together is None else _values(reader, together, ("train", "together"))[0]
         sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups, window)

@@ -11,13 +11,14 @@ from contrapose.config import build as component
 from contrapose.data.cache import arrow_file
 from contrapose.data.folder import FolderReader
 from contrapose.data.formats import FORMATS
+from contrapose.data.frame import FrameReader, is_frame
 from contrapose.data.manifest import ManifestReader
 from contrapose.data.packed import PackedReader, is_packed, packed_table
 from contrapose.data.shards import ADDRESS, TAR
 from contrapose.data.table import Columns, map_table
 from contrapose.data.tar import TarReader
 from contrapose.errors import DataError, warn
-from contrapose.types import Modality, Reader
+from contrapose.types import Modality, Reader, StreamReader
 
 
 def open_reader(
@@ -32,16 +33,18 @@ def open_reader(
     """Open a dataset.
 
     ``data`` is a manifest, a folder, a packed folder or tar shards (relative to ``base`` where they are there, else to the
-    working folder), an address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, or a
-    reader already; it is a `StreamReader` where ``streaming`` is said. ``columns`` says which column or columns hold each
-    modality, ``meta`` which columns become numbers, ``vocabularies`` the codes that a run gave to labels. Raises `DataError` or
-    `ConfigError`.
+    working folder), an address that a plugin claims (``reader_for``), ``{use: reader, ...}`` built by ``build``, a table that
+    Python holds (of pandas, polars, pyarrow), or a reader already; it is a `StreamReader` where ``streaming`` is said.
+    ``columns`` says which column or columns hold each modality, ``meta`` which columns become numbers, ``vocabularies`` the
+    codes that a run gave to labels. Raises `DataError` or `ConfigError`.
     """
     context: dict[str, Any] = {"modalities": modalities, "columns": columns, "meta": meta, "vocabularies": vocabularies}
     if isinstance(data, Mapping):
         if isinstance(data.get("path"), str) and not re.match(ADDRESS, data["path"]):
             data = {**data, "path": str(_near(Path(data["path"]), base))}
         return build("reader", data, ("data",), **context, base=base)
+    if is_frame(data):
+        return FrameReader(data, **context, root=base)
     if not isinstance(data, (str, Path)):
         return data
     path = _near(Path(data), base)
@@ -66,7 +69,22 @@ def open_other(data: str | Path, modalities: Mapping[str, Modality], columns: Co
     A modality is left out where a table lacks one of its columns; in a folder it is looked for in the subfolder named like
     its column where there is one, else everywhere. Raises `DataError` where there is nothing that the run could read.
     """
-    path = Path(data)
+    reader = _open_other(Path(data), data, modalities, columns)
+    check_cells(reader, modalities)
+    return reader
+
+
+def check_cells(reader: Reader, modalities: Mapping[str, Modality]) -> None:
+    """Let each modality that was fitted on other data say whether these are alike (``check_cells``). Raises `DataError`."""
+    if not hasattr(reader, "cells") or isinstance(reader, StreamReader):
+        return
+    for name in getattr(reader, "columns", ()):
+        modality: Any = modalities[name]
+        if hasattr(modality, "check_cells"):
+            modality.check_cells(reader.cells(name), getattr(reader, "root", Path()))
+
+
+def _open_other(path: Path, data: str | Path, modalities: Mapping[str, Modality], columns: Columns) -> Reader:
     if path.is_dir():
         if is_packed(path):
             names = packed_table(path).schema.names

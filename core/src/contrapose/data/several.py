@@ -221,6 +221,11 @@ class _Cells:
     reader: SeveralReader
     modality: str
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns that any of the datasets has."""
+        return self.reader.column_names
+
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         for k, _, rows in self.reader._shares():
             part: Any = self.reader.parts[k]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import bisect
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 from contrapose.data.cells import NamedBytes
 from contrapose.data.columns import encode
 from contrapose.data.failure import raise_if_fatal
+from contrapose.data.raw import TableCells
 from contrapose.errors import ConfigError, DataError, did_you_mean
 from contrapose.types import Modality, Sample
 
@@ -90,15 +90,15 @@ class TableReader:
         failed: list[tuple[str, Exception]] = []
         for name, columns in self._columns.items():
             try:
-                if (cells := self._cells(columns, row)) is not None:
+                if (cells := self.cells_of(columns, row)) is not None:
                     data[name] = self._modalities[name].load(cells, self.root)
             except Exception as error:
                 failed.append((name, error))
         return Sample(row, data, {name: values[row].item() for name, values in self._meta.items()}), failed
 
-    def cells(self, modality: str) -> Iterable[Mapping[str, Any]]:
+    def cells(self, modality: str) -> TableCells:
         """The raw cells of a modality, by column, of the samples that have it; as often as one iterates."""
-        return _Cells(self, self._columns[modality])
+        return TableCells(self, self._columns[modality])
 
     @property
     def table(self) -> pa.Table:
@@ -171,7 +171,8 @@ class TableReader:
         if column not in self.column_names:
             raise LacksColumn(f"the data have no column {column!r}{did_you_mean(column, self.column_names)}", path)
 
-    def _cells(self, columns: Sequence[str], row: int) -> dict[str, Any] | None:
+    def cells_of(self, columns: Sequence[str], row: int) -> dict[str, Any] | None:
+        """The raw cells of a row of the table, None where all of them are blank."""
         cells = {column: self.cell(column, row) for column in columns}
         return cells if any(value is not None for value in cells.values()) else None
 
@@ -193,16 +194,6 @@ class TableReader:
         if self._opener is not None:
             state["_table"] = None
         return state
-
-
-@dataclass(frozen=True)
-class _Cells:
-    reader: TableReader
-    columns: Sequence[str]
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        rows = (self.reader._cells(self.columns, int(row)) for row in self.reader.ids)
-        return (cells for cells in rows if cells is not None)
 
 
 def as_cell(cell: pa.Scalar) -> Any:

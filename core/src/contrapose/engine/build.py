@@ -14,7 +14,7 @@ from torch import nn
 
 from contrapose.config import Config, build
 from contrapose.config.schema import ModalityConfig, TrainConfig
-from contrapose.data import Loader, make_loader, open_reader, split
+from contrapose.data import Loader, check_cells, make_loader, open_reader, split
 from contrapose.data.failure import one_line
 from contrapose.data.table import TableReader
 from contrapose.errors import CheckpointError, ConfigError, ContraposeError, warn
@@ -100,7 +100,9 @@ class Parts:
         source = self.config.source
         base = source.parent if source else None
         vocabularies = (self._fitted or {}).get("vocabularies")
-        return open_reader(data, self.modalities, self.columns, self.run.meta, vocabularies, base, build)
+        reader = open_reader(data, self.modalities, self.columns, self.run.meta, vocabularies, base, build)
+        check_cells(reader, self.modalities)
+        return reader
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -164,7 +166,8 @@ class Parts:
             for modality in self.plan.names.values():
                 if modality not in {e.modality for e in encoders.values()}:
                     raise no_encoder(modality)
-            method = Method.from_data(self.recipe, encoders, seed=seed, frozen=self.run.train.frozen)
+            facts = {m: self.facts(m) for m in self.columns}
+            method = Method.from_data(self.recipe, encoders, seed=seed, frozen=self.run.train.frozen, facts=facts)
             for modality in unreached(self.plan.names, method.towers.branches):
                 warn(f"no branch takes the views of {modality}: nothing learns from it; add a pair, or leave it out")
         put_towers(method, self._known.get("towers", {}))
@@ -201,6 +204,7 @@ class Parts:
             drop_last=t.drop_last and part == "train",
             balance=t.balance if part == "train" else None,
             together=t.together,
+            distinct=t.distinct,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,
             device=device,

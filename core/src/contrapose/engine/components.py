@@ -10,6 +10,7 @@ from typing import Any
 from contrapose.branches.branch import Branch
 from contrapose.config import build, signature
 from contrapose.config.schema import ModalityConfig
+from contrapose.data.frame import is_frame
 from contrapose.errors import ConfigError, PluginError, did_you_mean
 from contrapose.plugins import registry
 from contrapose.plugins.registry import TO_INSTALL
@@ -99,7 +100,12 @@ def eval_view(modality: str, views: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def in_words(component: Any) -> str:
-    """A Python object that a config holds, as text that is the same in every process: its repr without its address."""
+    """A Python object that a config holds, as text that is the same in every process: its repr without its address.
+
+    A table is told by its size, as its repr shows cells.
+    """
+    if is_frame(component):
+        return f"{type(component).__name__} of shape {tuple(getattr(component, 'shape', ()))}"
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(component))
 
 

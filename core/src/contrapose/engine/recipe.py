@@ -26,7 +26,10 @@ def with_recipe(config: Config) -> Config:
         raise ConfigError(str(e), path=("recipe",)) from e
     assert isinstance(recipe, dict)
     whole = Config.of(config)
-    whole.data = lay_over(recipe, {k: v for k, v in config.data.items() if k != "recipe"})
+    above = {k: v for k, v in config.data.items() if k != "recipe"}
+    if isinstance(above.get("split"), Mapping) and "column" in above["split"]:  # it stands alone
+        recipe = {k: v for k, v in recipe.items() if k != "split"}
+    whole.data = lay_over(recipe, above)
     return whole
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from contrapose.config import Config
 from contrapose.data.failure import one_line
+from contrapose.data.frame import is_frame
 from contrapose.errors import CheckpointError, ConfigError, DataError
 from contrapose.methods.method import Method
 from contrapose.types import Reader, StreamReader
@@ -82,7 +83,7 @@ class Run:
         """Embed data without augmentation: each modality's ``evaluate.views``, else its plugin's ``eval`` view, else as it is.
 
         Args:
-            data: a split's name, a dataset's path, or a reader.
+            data: a split's name, a dataset's path, a table of pandas, polars or pyarrow, or a reader.
             modality: this one alone; by default each that the data have.
             head: ``projected``, the space of the loss, or ``pooled``, the encoder's own features.
             batch_size: samples at a time.
@@ -93,7 +94,7 @@ class Run:
         if isinstance(data, str) and data in self.parts.splits:
             reader = self.parts.splits[data]
         else:
-            reader = self.parts.open(data) if isinstance(data, (str, Path)) else data
+            reader = self.parts.open(data) if isinstance(data, (str, Path)) or is_frame(data) else data
         loader = self.parts.eval_loader(reader, batch_size, _device(self.config))
         found = embed(self.method, loader, head)
         if modality is None:

@@ -26,7 +26,8 @@ class Step(Protocol):
 class HeadLoss(nn.Module, ABC):
     """Base of losses with parameters. ``setup`` is called once, before training, with the term's query and its width.
 
-    ``refs`` names the tables that it reads beyond the query.
+    ``refs`` names the tables that it reads beyond the query. A constructor that takes a fact of a modality (its schema) by
+    that name is told it.
     """
 
     refs: tuple[str, ...] = ()

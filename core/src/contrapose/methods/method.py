@@ -24,7 +24,7 @@ from contrapose.methods.outputs import Outputs
 from contrapose.methods.score import LossOut, score_term
 from contrapose.methods.tables import set_up, table_width
 from contrapose.methods.temperature import Temperature, learnt_shares
-from contrapose.methods.term import BoundTerm, Path, build_args, from_node
+from contrapose.methods.term import BoundTerm, Path, Term, build_args, from_node
 from contrapose.methods.towers import Towers
 from contrapose.sources.base import Source
 from contrapose.sources.derived import Mean
@@ -58,6 +58,7 @@ class Method(nn.Module):
         seed: of the sources' random draws.
         frozen: encoders by name that stay as they are: ``encoder`` alone, or ``tower``, its projector too.
         path: where in a config all this stands, for messages.
+        facts: by modality, what losses are told where they take it, as views and encoders are (a schema).
 
     ``engine``, an attribute, says how pairs are visited.
     """
@@ -76,9 +77,11 @@ class Method(nn.Module):
         seed: int = 0,
         path: Path = ("method",),
         frozen: Mapping[str, str] | None = None,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
+        self._facts = {modality: dict(told) for modality, told in (facts or {}).items()}
         self.slots: dict[str, int] = dict(slots) if isinstance(slots, Mapping) else dict.fromkeys(slots, 1)
         self.views = dict(views or {})
         self.clock = Clock()
@@ -115,6 +118,7 @@ class Method(nn.Module):
         seed: int = 0,
         path: Path = ("method",),
         frozen: Mapping[str, str] | None = None,
+        facts: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Method:
         """A method from a preset's mapping. Raises ``ConfigError`` with the path to what is wrong."""
         for key in data:
@@ -123,10 +127,11 @@ class Method(nn.Module):
         for key in ("branches", "terms"):
             if not data.get(key):
                 raise ConfigError(f"a method needs {key}:", path)
-        return cls(**data, encoders=encoders, seed=seed, path=path, frozen=frozen)
+        return cls(**data, encoders=encoders, seed=seed, path=path, frozen=frozen, facts=facts)
 
     def _term(self, name: str, node: Any, path: Path) -> BoundTerm:
-        term = BoundTerm(name, from_node(node, path), self._shared, path)
+        said = from_node(node, path)
+        term = BoundTerm(name, said, self._shared, self._told(said), path)
         for ref in term.refs:
             try:
                 self.width(ref)
@@ -147,6 +152,14 @@ class Method(nn.Module):
             term.several = len({*encoders.values()}) > 1
             found = behind(self, (*term.query, *(k.rows for k in term.keys)))
             term.joins = tuple(found) if len({encoders[b] for b in found}) > 1 else ()
+
+    def _told(self, term: Term) -> dict[str, Any]:
+        """The facts of all modalities in one, where they clash those of the term's query."""
+        query = term.query if isinstance(term.query, str) else term.query[0]
+        route = self.towers.routes.get(query.partition("/")[0].partition(".")[0])
+        own = {getattr(self.encoders[e], "modality", e) for e in route.encoders} if route else set()
+        in_order = sorted(self._facts, key=lambda modality: modality in own)
+        return {name: fact for modality in in_order for name, fact in self._facts[modality].items()}
 
     def _read(self) -> Iterator[str]:
         """Every table that a term or a source reads."""

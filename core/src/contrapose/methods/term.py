@@ -96,14 +96,16 @@ class BoundTerm(nn.Module):
     joins: tuple[str, ...] = ()
     several: bool = False
 
-    def __init__(self, name: str, term: Term, temperatures: Mapping[str, Temperature], path: Path) -> None:
+    def __init__(
+        self, name: str, term: Term, temperatures: Mapping[str, Temperature], facts: Mapping[str, Any], path: Path
+    ) -> None:
         super().__init__()
         self.temperature = self.bias = None
         self.name, self.weight, self.normalize, self.path = name, term.weight, term.normalize, path
         self.query = (term.query,) if isinstance(term.query, str) else tuple(term.query)
         keys = term.keys if isinstance(term.keys, list | tuple) else (term.keys,)
         self.keys = tuple(_key(k, (*path, "keys", n)) for n, k in enumerate(keys))
-        self.loss = build("loss", term.loss, (*path, "loss"))
+        self.loss = build("loss", term.loss, (*path, "loss"), **facts)
         if not isinstance(self.loss, (PairLoss, SetLoss, HeadLoss)):
             raise ConfigError(f"{term.loss!r} is no pair, set or head loss", (*path, "loss"))
         if isinstance(self.loss, PairLoss) and not self.keys:

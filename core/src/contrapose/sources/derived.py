@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from contrapose.clock import check_span
 from contrapose.draws import keyed_uniform
-from contrapose.errors import ConfigError
+from contrapose.errors import ConfigError, did_you_mean
 from contrapose.sources.base import Source, Step
 from contrapose.types import Rows, ident
 
@@ -24,26 +24,42 @@ class Mean(Source):
     Args:
         of: the table.
         normalize: make the rows unit vectors first.
+        by: a column of whole numbers: a row for each of its values in a sample, which is that row's ``position`` too (DeCLUTR,
+            Giorgi et al. 2021, section 3.1: the spans of one anchor).
     """
 
-    def __init__(self, of: str, normalize: bool = False, name: str = "mean") -> None:
+    def __init__(self, of: str, normalize: bool = False, by: str | None = None, name: str = "mean") -> None:
         super().__init__()
-        self.refs, self.normalize, self.name = (of,), normalize, name
+        self.refs, self.normalize, self.by, self.name = (of,), normalize, by, name
 
     def rows(self, out: Step, table: str = "") -> Rows | None:
-        """(samples, D), by ascending sample."""
+        """(samples, D), by ascending sample; (samples x values of ``by``, D)."""
         return self.reduce(out.rows(self.refs[0]))
 
     def reduce(self, rows: Rows) -> Rows:
         """The means of any table; other columns are those of the sample's first row."""
         z = F.normalize(rows.z, dim=-1) if self.normalize else rows.z
-        samples, where = torch.unique(rows.meta["sample"], return_inverse=True)
-        count = torch.bincount(where, minlength=len(samples)).to(z.dtype)
-        mean = z.new_zeros(len(samples), z.shape[1]).index_add(0, where, z) / count[:, None]
+        found, where = torch.unique(rows.meta["sample"], return_inverse=True)
+        if self.by:
+            values, value = torch.unique(self._column(rows), return_inverse=True)
+            found, where = torch.unique(where * len(values) + value, return_inverse=True)
+        count = torch.bincount(where, minlength=len(found)).to(z.dtype)
+        mean = z.new_zeros(len(found), z.shape[1]).index_add(0, where, z) / count[:, None]
         number = torch.arange(len(rows), device=z.device)
-        first = torch.full_like(samples, len(rows)).scatter_reduce(0, where, number, "amin")
-        meta = {k: c[first] for k, c in rows.meta.items()}
-        return Rows(mean, meta | _own(self.name, len(samples), z.device), replicated=rows.replicated)
+        first = torch.full_like(found, len(rows)).scatter_reduce(0, where, number, "amin")
+        meta = {k: c[first] for k, c in rows.meta.items()} | _own(self.name, len(found), z.device)
+        if self.by:
+            meta["position"] = self._column(rows)[first]
+        return Rows(mean, meta, replicated=rows.replicated)
+
+    def _column(self, rows: Rows) -> Tensor:
+        if self.by not in rows.meta:
+            if not len(rows):
+                return rows.meta["sample"]
+            raise ConfigError(
+                f"no column {self.by!r} in {self.refs[0]}{did_you_mean(str(self.by), rows.meta)}", ("by",)
+            )
+        return rows.meta[self.by]
 
 
 class Joined(Source):

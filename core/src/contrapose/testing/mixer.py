@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,9 +21,14 @@ TRIES = 30
 
 
 class MixerContract(SampleContract):
-    """A mixer draws from its generator alone, changes nothing, and gives rows that belong to samples of the batch."""
+    """A mixer draws from its generator alone, changes nothing, and gives rows that belong to samples of the batch.
+
+    Attributes:
+        more: entries that mixed rows have beside a view's own, for encoders that know what to do with them.
+    """
 
     kind = "view"
+    more: Sequence[str] = ()
 
     @cached_property
     def mixer(self) -> Any:
@@ -72,7 +78,8 @@ class MixerContract(SampleContract):
         views = ViewBatch(rows_of(self.given.data, range(rows)), self.given.modality, self.given.index[:rows])
         made = self.mixed(views, seed)
         assert made.modality == views.modality, f"made views of {made.modality!r}, not of {views.modality!r}"
-        assert tree_shape(made.data) == tree_shape(views.data), "mixed rows must have the shapes and dtypes of views"
+        own = {k: v for k, v in made.data.items() if k not in self.more} if self.more else made.data
+        assert tree_shape(own) == tree_shape(views.data), "mixed rows must have the shapes and dtypes of views"
         assert set(made.index.tolist()) <= set(views.index.tolist()), "index must name samples that have the view"
         columns = {**made.meta, **{f"tensor {n}": leaf for n, leaf in enumerate(leaves_of(made.data))}}
         for name, column in columns.items():

@@ -18,7 +18,7 @@ from contrapose.testing.data import SampleContract, collated, leaves_of, rows_of
 from contrapose.testing.draw import SEEDS, a_sample, drawn, of_samples, picks
 from contrapose.testing.worker import in_worker
 from contrapose.types import Modality, Sample, View, ViewGenerator, tree_shape
-from contrapose.views.compose import made_modality
+from contrapose.views.compose import made_modality, run_batched
 
 TRIES = 30
 DRAWS = 1000
@@ -222,7 +222,7 @@ class ViewContract(SampleContract):
 
     def _batched(self, data: Any, seed: int = 0) -> Any:
         with must("batched(data, generator) must take a collated batch"):
-            return self.generator.batched(data, torch.Generator().manual_seed(seed))
+            return run_batched(self.generator, data, torch.Generator().manual_seed(seed), {})
 
 
 def features(data: Any, plain: Any) -> np.ndarray:

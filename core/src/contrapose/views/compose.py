@@ -19,6 +19,16 @@ def made_modality(generator: ViewGenerator) -> str:
     return getattr(generator, "makes", None) or generator.modality
 
 
+def columns_of(generator: ViewGenerator) -> tuple[str, ...]:
+    """The columns of ``meta`` that a generator's batched form asks for."""
+    return tuple(getattr(generator, "columns", ()))
+
+
+def run_batched(generator: Any, data: Any, draws: torch.Generator, meta: Mapping[str, torch.Tensor]) -> Any:
+    """A generator's batched form on a collated batch; ``meta`` are the columns (n,) that there are of those that it asks for."""
+    return generator.batched(data, draws, meta) if columns_of(generator) else generator.batched(data, draws)
+
+
 class Compose:
     """Each generator reads the single view of the one before; the last may make several. All draw from one rng."""
 
@@ -47,7 +57,12 @@ class Compose:
         return [replace(v, meta={**meta, **v.meta}) if meta else v for v in self.generators[-1](sample, rng)]
 
     @property
-    def batched(self) -> Callable[[Any, torch.Generator], Any]:
+    def columns(self) -> tuple[str, ...]:
+        """What the batched forms ask for of ``meta``."""
+        return tuple(dict.fromkeys(column for generator in self.generators for column in columns_of(generator)))
+
+    @property
+    def batched(self) -> Callable[..., Any]:
         """The batched forms one after the other; no such attribute unless each has one, and makes one view of its modality."""
         for generator in self.generators:
             one = made_modality(generator) == generator.modality and not getattr(generator, "view_names", ())
@@ -55,9 +70,10 @@ class Compose:
                 raise AttributeError(f"{generator!r} has no batched form")
         return self._batched
 
-    def _batched(self, data: Any, generator: torch.Generator) -> Any:
+    def _batched(self, data: Any, generator: torch.Generator, meta: Mapping[str, torch.Tensor] | None = None) -> Any:
         for part in self.generators:
-            data = part.batched(data, generator)  # type: ignore[attr-defined]
+            known = {c: column for c, column in (meta or {}).items() if c in columns_of(part)}
+            data = run_batched(part, data, generator, known)
         return data
 
     def fit(self, samples: Iterable[Sample]) -> None:

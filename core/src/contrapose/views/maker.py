@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from contrapose.types import Batch, Sample, View
+from contrapose.views.compose import columns_of, run_batched
 from contrapose.views.random import rng_for
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ class ViewMaker:
         made = dict(batch.views)
         for p in self.plan.planned:
             if p.batched and len(made[p.name]):
-                data = p.generator.batched(made[p.name].data, draws(p.name))  # type: ignore[attr-defined]
-                made[p.name] = replace(made[p.name], data=data)
+                view = made[p.name]
+                known = {c: batch.meta[c][view.index] for c in columns_of(p.generator) if c in batch.meta}
+                made[p.name] = replace(view, data=run_batched(p.generator, view.data, draws(p.name), known))
         for m in self.plan.mixed:
             if len(made[m.of]):
                 made[m.name] = m.mixer.mix(made[m.of], batch.sample, draws(m.name))

@@ -102,7 +102,8 @@ def resample(clouds: Tensor, generator: torch.Generator, points: Count = 1024) -
     if have == points:
         return clouds.float()
     if have > points:
-        return _take(clouds, _uniform(generator, n, have).argsort(dim=1)[:, :points])
+        drawn = _uniform(generator, n, have)
+        return _take(clouds, drawn.topk(points, dim=1, largest=False)[1])  # some times faster than to sort them all
     again = torch.randint(have, (n, points - have), generator=generator, device=generator.device)
     return torch.cat([clouds, _take(clouds, again)], dim=1).float()
 

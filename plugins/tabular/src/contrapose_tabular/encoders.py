@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from contrapose_tabular.inputs import flat, mixed
 from contrapose_tabular.schema import FIRST, Schema
 
 Count = Annotated[int, Field(ge=1)]
@@ -53,7 +54,8 @@ class MLP(nn.Module):
 
     def forward(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``numeric`` (n, F) with NaN where missing and ``categories`` (n, C) int64 to ``pooled`` (n, width)."""
-        numeric, categories = data["numeric"], data["categories"]
-        missing = numeric.isnan()
+        return {"pooled": self.net(mixed(data, self._inputs))}
+
+    def _inputs(self, numeric: Tensor, categories: Tensor) -> Tensor:
         one_hot = numeric.new_zeros(len(numeric), self.places).scatter_(1, categories + self.offsets, 1.0)
-        return {"pooled": self.net(torch.cat([numeric.masked_fill(missing, 0), missing.to(numeric.dtype), one_hot], 1))}
+        return torch.cat([flat(numeric, None), one_hot], 1)

@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+MOST = 2**24
+"""So many places are written out on a device, a value each; beyond, values are searched for, which takes longer."""
+
 
 class Marginals:
     """Distinct values of each column, and how many of the rows hold each; missing is a value as any other.
@@ -22,7 +25,7 @@ class Marginals:
     def __init__(self, values: NDArray[Any], counts: NDArray[np.int64], rows: int) -> None:
         self.values, self.counts, self.rows = values, counts, rows
         self._ends = np.cumsum(counts)
-        self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._on: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
 
     @classmethod
     def of(cls, table: NDArray[Any]) -> Marginals:
@@ -34,17 +37,29 @@ class Marginals:
 
     def draw(self, tickets: NDArray[np.int64]) -> NDArray[Any]:
         """Values (..., columns) for tickets (..., columns) in [0, rows)."""
-        first = np.arange(tickets.shape[-1]) * self.rows
-        return self.values[np.searchsorted(self._ends, tickets + first, side="right")]
+        return self.at(tickets + np.arange(tickets.shape[-1]) * self.rows)
+
+    def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """The values in whose share of the running sum these places lie."""
+        return self.values[np.searchsorted(self._ends, places, side="right")]
 
     def draw_batched(self, tickets: Tensor) -> Tensor:
         """The same on the tickets' device, where the table stays from the first call on."""
-        device = tickets.device
+        return self.at_batched(tickets + torch.arange(tickets.shape[-1], device=tickets.device) * self.rows)
+
+    def at_batched(self, places: Tensor) -> Tensor:
+        """``at`` on the places' device, (n, columns)."""
+        device = places.device
         if device not in self._on:
-            self._on[device] = torch.from_numpy(self.values).to(device), torch.from_numpy(self._ends).to(device)
+            written_out = self.counts.sum() <= MOST
+            held = np.repeat(self.values, self.counts) if written_out else self.values
+            self._on[device] = (
+                torch.from_numpy(held).to(device),
+                None if written_out else torch.from_numpy(self._ends).to(device),
+            )
         values, ends = self._on[device]
-        first = torch.arange(tickets.shape[-1], device=device) * self.rows
-        return values[torch.searchsorted(ends, tickets + first, right=True)]
+        found = places if ends is None else torch.searchsorted(ends, places, right=True)
+        return values.index_select(0, found.flatten()).view(places.shape)
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays and a number."""

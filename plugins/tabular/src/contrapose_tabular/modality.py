@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from contrapose.config.messages import show
 from contrapose.errors import ConfigError, DataError, warn
 from contrapose.types import Suggestion
+from contrapose_tabular.drift import LOOKED_AT, require_alike
 from contrapose_tabular.infer import Type, infer
 from contrapose_tabular.schema import UNSEEN, Schema
 
@@ -26,10 +27,11 @@ class Tabular:
     """Rows: ``numeric`` (F,) float32, standardised, NaN where missing, and ``categories`` (C,) int64, codes of the schema.
 
     The schema is fitted on the training split: numbers are numeric, text and booleans categorical. A category is coded 0 where
-    the cell is blank, 1 where the training split lacks the word, and from 2 by its place among the sorted words.
+    the cell is blank, 1 where the training split lacks the word, and from 2 by its place among the sorted words. A date or time
+    is a number, its seconds, and categories of what comes round: month, weekday and, where there are times of day, hour.
 
     Args:
-        types: columns that are meant otherwise, ``{floor: categorical}``.
+        types: columns that are meant otherwise, ``{floor: categorical, sold: time, code: id}``.
     """
 
     name = "tabular"
@@ -38,11 +40,26 @@ class Tabular:
     def __init__(self, types: Mapping[str, Type] | None = None) -> None:
         self.types = dict(types or {})
         self.schema: Schema | None = None
+        self._beside: list[str] = []  # all columns that the training data have, whoever reads them
         self._told: set[str] = set()
 
     def fit(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
         """Settle the schema by the cells of the training split. Raises ``ConfigError`` as ``infer`` does."""
         self.schema = infer(cells, self.types)
+        self._beside = list(getattr(cells, "names", ()))
+
+    def check_cells(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
+        """Compare other data's first rows with the schema; nothing before it is fitted.
+
+        Raises ``DataError`` for a column of which not one of these cells is what it was in the training split. Columns that the
+        training data lacked are told in one warning.
+        """
+        if self.schema is None:
+            return
+        require_alike(self.schema, list(islice(cells, LOOKED_AT)))
+        new = [name for name in getattr(cells, "names", ()) if self._beside and name not in self._beside]
+        if new:
+            warn(f"the training data had no column {', '.join(map(repr, new))}: nothing reads what is new")
 
     def load(self, cells: Mapping[str, Any], root: Path) -> Row:
         """Cells by column to a row; columns that the schema lacks are ignored.
@@ -51,18 +68,18 @@ class Tabular:
         that the training split lacks is said once a column and process.
         """
         schema = self._fitted()
-        for column in schema.columns:
-            if column.name not in cells:
-                raise DataError(f"the row has no column {column.name!r}, which the training split has")
-        codes = [column.code(cells[column.name]) for column in schema.categorical]
+        for name in schema.sources:
+            if name not in cells:
+                raise DataError(f"the row has no column {name!r}, which the training split has")
+        codes = [column.code(cells[column.source]) for column in schema.categorical]
         for column, code in zip(schema.categorical, codes, strict=True):
             if code == UNSEEN and column.name not in self._told:
                 self._told.add(column.name)
                 warn(
-                    f"column {column.name!r}: {show(cells[column.name])} isn't in the training split; such words count as unseen"
+                    f"column {column.name!r}: {show(cells[column.source])} isn't in the training split; such words count as unseen"
                 )
         return {
-            "numeric": np.array([column.code(cells[column.name]) for column in schema.numeric], np.float32),
+            "numeric": np.array([column.code(cells[column.source]) for column in schema.numeric], np.float32),
             "categories": np.array(codes, np.int64),
         }
 
@@ -90,11 +107,12 @@ class Tabular:
 
     def state_dict(self) -> dict[str, Any]:
         """The schema as JSON values; nothing before it is fitted."""
-        return {} if self.schema is None else {"columns": self.schema.to_json()}
+        return {} if self.schema is None else {"columns": self.schema.to_json(), "beside": self._beside}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
         self.schema = Schema.from_json(state["columns"]) if state else None
+        self._beside = list(state.get("beside", ()))
 
     def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
         """Columns of numbers, of booleans, and of words that come again and again; not those that count the rows.

@@ -1,21 +1,19 @@
-"""SCARF's corruption of a row (Bahri et al., ICLR 2022, arXiv:2106.15147), and the row as it is."""
+"""Rows whose columns are redrawn from the training split's marginals: SCARF's and VIME's; and the row as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from contrapose import view
 from contrapose.errors import ConfigError
 from contrapose.types import Sample, View
+from contrapose_tabular.choice import Choice, How, Rate
 from contrapose_tabular.marginals import Marginals
-
-Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Scarf:
@@ -25,44 +23,32 @@ class Scarf:
     the value that was there. Columns are drawn before one-hot coding. The paper fills what is missing before it corrupts;
     here missing is a value as any other, both replaced and drawn as often as the training split has it.
 
-    SCARF corrupts one view alone: the other is ``tabular/eval``.
+    SCARF (Bahri et al., ICLR 2022, arXiv:2106.15147) corrupts one view alone: the other is ``tabular/eval``.
 
     Args:
         rate: share of the columns that are redrawn (the paper's c; from 0.5 to 0.8 it found little difference).
+        choose: ``exact``, so many of each row's columns; ``bernoulli``, each column for itself with probability ``rate``.
     """
 
     modality = "tabular"
+    name = "tabular/scarf"
 
-    def __init__(self, rate: Rate = 0.6) -> None:
-        self.rate = rate
+    def __init__(self, rate: Rate = 0.6, choose: How = "exact") -> None:
+        self.choice = Choice(rate, choose)
         self._numeric: Marginals | None = None
         self._categories: Marginals | None = None
 
     def fit(self, samples: Iterable[Sample]) -> None:
         """Take the marginals of these samples, the training split's. Raises ``ConfigError`` where ``rate`` redraws no column."""
-        rows = [sample.data["tabular"] for sample in samples]
-        if not rows:
-            raise ConfigError("tabular/scarf has no row to learn the marginals from")
-        numeric, categories = (np.stack([row[part] for row in rows]) for part in ("numeric", "categories"))
-        columns = numeric.shape[1] + categories.shape[1]
-        if not self.count(columns):
-            raise ConfigError(
-                f"tabular/scarf at rate {self.rate} redraws none of {columns} columns, and the view would be the row itself: "
-                "raise the rate, or give it more columns"
-            )
+        numeric, categories = stacked(self.name, [sample.data["tabular"] for sample in samples], self.choice)
         self._numeric, self._categories = Marginals.of(numeric), Marginals.of(categories)
-
-    def count(self, columns: int) -> int:
-        """How many of so many columns are redrawn."""
-        return int(self.rate * columns + 1e-9)  # 0.29 * 100 is 28.999...
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """One view: the row with its redrawn columns."""
         row = sample.data["tabular"]
         numeric, categories = self._fitted()
         f, m = len(row["numeric"]), len(row["numeric"]) + len(row["categories"])
-        redrawn = np.zeros(m, bool)
-        redrawn[rng.choice(m, self.count(m), replace=False)] = True
+        redrawn = self.choice.one(m, rng)
         tickets = rng.integers(numeric.rows, size=m)
         data = {
             "numeric": np.where(redrawn[:f], numeric.draw(tickets[:f]), row["numeric"]),
@@ -75,8 +61,7 @@ class Scarf:
         numeric, categories = self._fitted()
         n, f = data["numeric"].shape
         m, device = f + data["categories"].shape[1], data["numeric"].device
-        chosen = torch.rand(n, m, generator=generator, device=device).topk(self.count(m), dim=1).indices
-        redrawn = torch.zeros(n, m, dtype=torch.bool, device=device).scatter_(1, chosen, True)
+        redrawn = self.choice.many(n, m, generator, device)
         tickets = torch.randint(numeric.rows, (n, m), generator=generator, device=device)
         return {
             "numeric": torch.where(redrawn[:, :f], numeric.draw_batched(tickets[:, :f]), data["numeric"]),
@@ -95,11 +80,47 @@ class Scarf:
 
     def _fitted(self) -> tuple[Marginals, Marginals]:
         if self._numeric is None or self._categories is None:
-            raise ConfigError("tabular/scarf isn't fitted: call fit(samples) with the training split's samples first")
+            raise unfitted(self.name)
         return self._numeric, self._categories
 
     def __repr__(self) -> str:
-        return f"tabular/scarf(rate={self.rate})"
+        return f"{self.name}({self.choice})"
+
+
+class Vime(Scarf):
+    """Redraw each column of a row with probability ``rate`` from the training split's marginal: VIME's mask and shuffle.
+
+    Yoon et al., NeurIPS 2020, eq. 3: the authors shuffle each column of the whole training split once and mask the rows; a shuffled
+    value is that of a training row drawn uniformly, another for each column, as here, where it is drawn anew in every epoch. Which
+    cells changed is told after corruption: the loss ``tabular/changed`` compares the views.
+
+    Args:
+        rate: the paper's p_m.
+    """
+
+    name = "tabular/vime"
+
+    def __init__(self, rate: Rate = 0.3) -> None:
+        super().__init__(rate, "bernoulli")
+
+
+def stacked(name: str, rows: list[Any], choice: Choice) -> tuple[Any, Any]:
+    """Numbers (N, F) and categories (N, C) of rows. Raises ``ConfigError`` for no rows, and where no column would be redrawn."""
+    if not rows:
+        raise ConfigError(f"{name} has no row to learn the marginals from")
+    numeric, categories = (np.stack([row[part] for row in rows]) for part in ("numeric", "categories"))
+    columns = numeric.shape[1] + categories.shape[1]
+    if choice.how == "exact" and not choice.count(columns):
+        raise ConfigError(
+            f"{name} at rate {choice.rate} redraws none of {columns} columns, and the view would be the row itself: "
+            "raise the rate, or give it more columns"
+        )
+    return numeric, categories
+
+
+def unfitted(name: str) -> ConfigError:
+    """The error of a view that is used before it is fitted."""
+    return ConfigError(f"{name} isn't fitted: call fit(samples) with the training split's samples first")
 
 
 @view("tabular")

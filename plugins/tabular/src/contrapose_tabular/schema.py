@@ -2,68 +2,43 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from decimal import Decimal
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from numbers import Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from contrapose.config.messages import show
 from contrapose.errors import DataError
+from contrapose_tabular.cells import (
+    Kind,
+    as_number,
+    as_time,
+    as_truth,
+    as_word,
+    is_blank,
+    kind_of,
+    reads_as_number,
+    seconds,
+)
 
 MISSING, UNSEEN, FIRST = 0, 1, 2
 """Codes of a category: of a blank cell, of a word that the training split lacks, of the first word that it has."""
 
-Kind = Literal["number", "text", "boolean"]
-_EXPECTED = {"number": "a number", "text": "text", "boolean": "true or false"}
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+PARTS = {
+    "month": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+    "weekday": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+    "hour": tuple(f"{hour:02}" for hour in range(24)),
+}
+"""What comes round again in a time: each part is a category of its own, so that a view that redraws one never makes a time
+that there isn't, as it would from half of a sine and cosine."""
+
+_EXPECTED = {"number": "a number", "text": "text", "boolean": "true or false", "time": "a date or time"}
+_FOUND = {"number": "the number ", "text": "the text ", "boolean": "", "time": "the time ", None: ""}
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-def kind_of(cell: Any) -> Kind | None:
-    """What a cell holds; None for what makes no column here (bytes, lists, dates)."""
-    if isinstance(cell, (bool, np.bool_)):
-        return "boolean"
-    if isinstance(cell, (Real, Decimal)):
-        return "number"
-    return "text" if isinstance(cell, str) else None
-
-
-def is_blank(cell: Any) -> bool:
-    """Whether a cell is missing: None, NaN, or text of nothing but spaces."""
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return True
-    return isinstance(cell, (Real, Decimal)) and bool(cell != cell)
-
-
-def reads_as_number(text: str) -> bool:
-    """Whether text is a number, written as a computer writes it."""
-    return _NUMBER.fullmatch(text) is not None
-
-
-def as_number(cell: Any) -> float:
-    """A cell as a number; NaN where it can't be read as one."""
-    if isinstance(cell, str) and not reads_as_number(cell):
-        return math.nan
-    try:
-        return float(cell)
-    except OverflowError:  # a whole number of hundreds of digits
-        return math.inf
-
-
-def as_word(cell: Any) -> str:
-    """A cell as a category: ``1.0`` is ``1``, as the same column may be read as whole numbers from another file."""
-    kind = kind_of(cell)
-    if kind == "boolean":
-        return "true" if cell else "false"
-    if kind == "number" and math.isfinite(as_number(cell)) and cell == int(cell):
-        return str(int(cell))
-    return str(cell)
 
 
 @dataclass(frozen=True)
@@ -71,12 +46,20 @@ class Numeric:
     """A column of numbers, standardised by the training split's mean and standard deviation (1 where they are all alike).
 
     ``cells`` is what its cells must hold; None where the config says that it is numeric, and any cell is read as a number.
+    ``quantiles`` of the training split, standardised and evenly spaced from the least number to the largest, are what encoders take
+    as the edges of bins.
     """
 
     name: str
     mean: float
     std: float
     cells: Kind | None = "number"
+    quantiles: tuple[float, ...] = field(default=(), compare=False)  # equal columns are those that code cells alike
+
+    @property
+    def source(self) -> str:
+        """The table's column that it is made of."""
+        return self.name
 
     def code(self, cell: Any) -> float:
         """(number - mean) / std, NaN for a blank. Raises ``DataError`` for what is no number.
@@ -87,7 +70,10 @@ class Numeric:
             return math.nan
         if not (isinstance(cell, str) and reads_as_number(cell)):
             _require(self.name, self.cells, cell)
-        z = (as_number(cell) - self.mean) / self.std
+        return self._standardised(as_number(cell), cell)
+
+    def _standardised(self, number: float, cell: Any) -> float:
+        z = (number - self.mean) / self.std
         if not abs(z) <= _LARGEST:
             raise DataError(f"column {self.name!r}: {show(cell)} is no finite number in float32")
         return z
@@ -101,15 +87,45 @@ class Numeric:
 
 
 @dataclass(frozen=True)
+class Moment(Numeric):
+    """A column of dates or times as seconds since 1970 UTC, standardised. Text is read as ISO 8601."""
+
+    cells: Kind | None = "time"
+
+    def code(self, cell: Any) -> float:
+        """(seconds - mean) / std, NaN for a blank. Raises ``DataError`` for what is no time."""
+        if is_blank(cell):
+            return math.nan
+        return self._standardised(seconds(_time(self.source, cell)), cell)
+
+    def text(self, z: float) -> str | None:
+        """The time in UTC, to the minute, which is as fine as float32 can tell over some years; None for a blank."""
+        if math.isnan(z):
+            return None
+        try:
+            time = dt.datetime(1970, 1, 1) + dt.timedelta(minutes=round((self.mean + z * self.std) / 60))
+        except OverflowError:
+            return "beyond the calendar"
+        return time.isoformat(" ", "minutes").removesuffix(" 00:00")
+
+
+@dataclass(frozen=True)
 class Categorical:
     """A column of categories, those of the training split in sorted order.
 
-    ``cells`` is what its cells must hold; None where the config says that it is categorical, and any cell is taken as a word.
+    ``cells`` is what its cells must hold; None where the config says that it is categorical, and any cell is taken as a word, or,
+    with ``truth``, that it is boolean, and ``yes``, ``0`` and their like are taken as true or false.
     """
 
     name: str
     categories: tuple[str, ...]
     cells: Kind | None = "text"
+    truth: bool = False
+
+    @property
+    def source(self) -> str:
+        """The table's column that it is made of."""
+        return self.name
 
     @property
     def size(self) -> int:
@@ -121,7 +137,10 @@ class Categorical:
         if is_blank(cell):
             return MISSING
         _require(self.name, self.cells, cell)
-        return self._codes.get(as_word(cell), UNSEEN)
+        word = as_truth(cell) if self.truth else as_word(cell)
+        if word is None:
+            raise _unexpected(self.name, "boolean", cell)
+        return self._codes.get(word, UNSEEN)
 
     def text(self, code: int) -> str | None:
         """The word of a code; None for a blank."""
@@ -132,14 +151,40 @@ class Categorical:
         return {word: code for code, word in enumerate(self.categories, FIRST)}
 
 
+@dataclass(frozen=True)
+class Part(Categorical):
+    """A part of a column of dates or times, one of ``PARTS``: ``when.month``, as the cell writes it, in its own zone."""
+
+    cells: Kind | None = "time"
+
+    @property
+    def source(self) -> str:
+        """The table's column of times."""
+        return self.name.rpartition(".")[0]
+
+    def code(self, cell: Any) -> int:
+        """``MISSING``, or the part's number from ``FIRST``. Raises ``DataError`` for what is no time."""
+        if is_blank(cell):
+            return MISSING
+        time = _time(self.source, cell)
+        parts = {"month": time.month - 1, "weekday": time.weekday(), "hour": time.hour}
+        return FIRST + parts[self.name.rpartition(".")[2]]
+
+
 Column = Numeric | Categorical
+_KINDS: dict[str, Any] = {c.__name__.lower(): c for c in (Numeric, Moment, Categorical, Part)}
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table, in its order."""
+    """The columns of a table, in its order; a column of times is several here, the moment and its parts."""
 
     columns: tuple[Column, ...]
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The columns that a row must have."""
+        return tuple(dict.fromkeys(c.source for c in self.columns))
 
     @cached_property
     def numeric(self) -> tuple[Numeric, ...]:
@@ -160,17 +205,27 @@ class Schema:
         """What ``to_json`` gave."""
         made: list[Column] = []
         for column in columns:
-            said = {k: v for k, v in column.items() if k != "is"}
-            if column["is"] == "numeric":
-                made.append(Numeric(**said))
-            else:
-                made.append(Categorical(**{**said, "categories": tuple(said["categories"])}))
+            said = {k: tuple(v) if k in ("categories", "quantiles") else v for k, v in column.items() if k != "is"}
+            made.append(_KINDS[column["is"]](**said))
         return cls(tuple(made))
+
+
+def _time(name: str, cell: Any) -> dt.datetime:
+    time = as_time(cell)
+    if time is None:
+        raise _unexpected(name, "time", cell)
+    return time
 
 
 def _require(name: str, cells: Kind | None, cell: Any) -> None:
     kind = kind_of(cell)
     if kind is None or cells not in (None, kind):
-        expected = _EXPECTED[cells] if cells else "a number, text or true or false"
-        found = {"number": "the number ", "text": "the text ", "boolean": "", None: ""}[kind]
-        raise DataError(f"column {name!r}: expected {expected} as in the training split, found {found}{show(cell)}")
+        raise _unexpected(name, cells, cell)
+
+
+def _unexpected(name: str, cells: Kind | None, cell: Any) -> DataError:
+    expected = _EXPECTED[cells] if cells else "a number, text, a time or true or false"
+    shown = cell if kind_of(cell) == "time" else show(cell)
+    return DataError(
+        f"column {name!r}: expected {expected} as in the training split, found {_FOUND[kind_of(cell)]}{shown}"
+    )

@@ -6,15 +6,21 @@ transformers is imported when an encoder is made, since that takes seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from contrapose.errors import ConfigError
+from contrapose.config.json import parse
+from contrapose.data.failure import one_line
+from contrapose.errors import ConfigError, did_you_mean
+from contrapose.types import tree_take
 from contrapose_text import hub
-from contrapose_text.pooling import Pooling, by_length, pool
+from contrapose_text.cutoff import cutoff
+from contrapose_text.lora import Lora, attach
+from contrapose_text.pooling import LAYERS, Pooling, by_length, pool
 from contrapose_text.tokenizer import TRAINED
 
 Count = Annotated[int, Field(ge=1)]
@@ -22,7 +28,7 @@ Id = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Pooled(nn.Module):
+class Pooled(nn.Module):
     """A transformer and a pooling. Rows run in groups of like length: what fills them up would change nothing but the time."""
 
     modality = "text"
@@ -33,34 +39,40 @@ class _Pooled(nn.Module):
         self.pooling: Pooling = pooling
         config: Any = net.config
         self.dims: Mapping[str, int] = {"pooled": config.hidden_size}
-        if pooling == "first-last":
-            _first_layer(net)
+        if pooling in LAYERS:
+            _layer(net, pooling)
 
-    def forward(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, to ``pooled`` (n, D)."""
-        ids, mask = data["ids"], data["mask"]
+    def forward(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
+        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, and perhaps ``cut``, to ``pooled`` (n, D)."""
+        ids, mask, cut = data["ids"], data["mask"], data.get("cut")
         if not len(ids):  # transformers take no empty batch; a row that is thrown away leaves each parameter a gradient
             return {"pooled": self._pooled(ids.new_zeros(1, 1), mask.new_ones(1, 1))[:0]}
         groups = by_length(mask)
-        pooled = [self._pooled(ids[rows, :columns], mask[rows, :columns]) for rows, columns in groups]
+        pooled = []
+        for rows, columns in groups:
+            seen = mask[rows, :columns]
+            with cutoff(self.net, seen, tree_take(cut, rows)):
+                pooled.append(self._pooled(ids[rows, :columns], seen))
         return {"pooled": torch.cat(pooled)[torch.cat([rows for rows, _ in groups]).argsort()]}
 
     def _pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
-        if self.pooling != "first-last":
+        if self.pooling not in LAYERS:
             return pool(self._last(ids, mask), mask, self.pooling)
         # output_hidden_states would leave hooks in the transformer that can't be pickled.
-        first: list[Any] = []
-        handle = _first_layer(self.net).register_forward_hook(lambda layer, inputs, output: first.append(output))
+        other: list[Any] = []
+        handle = _layer(self.net, self.pooling).register_forward_hook(
+            lambda layer, inputs, output: other.append(output)
+        )
         with handle:
             last = self._last(ids, mask)
-        return pool(last, mask, self.pooling, first[0][0] if isinstance(first[0], tuple) else first[0])
+        return pool(last, mask, self.pooling, other[0][0] if isinstance(other[0], tuple) else other[0])
 
     def _last(self, ids: Tensor, mask: Tensor) -> Tensor:
         last: Tensor = self.net(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return last
 
 
-class Transformer(_Pooled):
+class Transformer(Pooled):
     """A BERT (Devlin et al., 2019) with random weights; the sizes of BERT-mini (Turc et al., 2019) unless said otherwise.
 
     ``pooled`` is ``width`` wide. On a CPU, 2 layers 128 wide (BERT-tiny) do for short texts.
@@ -74,7 +86,7 @@ class Transformer(_Pooled):
         heads: of the attention, which share the width.
         dropout: everywhere that BERT has it, attention included; what tells SimCSE's views apart.
         pooling: "mean" or "max" over the last layer's tokens, its first token ("cls"), or the mean of the first and the last
-            layer ("first-last").
+            layer ("first-last", SimCSE's) or of the last two ("last-two", ConSERT's).
     """
 
     def __init__(
@@ -108,7 +120,7 @@ class Transformer(_Pooled):
         super().__init__(AutoModel.from_config(config, attn_implementation="eager", add_pooling_layer=False), pooling)
 
 
-class Pretrained(_Pooled):
+class Pretrained(Pooled):
     """A pretrained transformer (BERT, RoBERTa, MPNet, a sentence transformer, ...) in float32, to be trained on or frozen.
 
     Its tokenizer must be the text's: ``modalities: {text: {columns: ..., tokenizer: PATH}}``. Safetensors are read, or torch
@@ -117,7 +129,9 @@ class Pretrained(_Pooled):
     Args:
         path: a folder that transformers saved, or a name on the Hugging Face hub where the machine is online.
         pooling: "mean" or "max" over the last layer's tokens, its first token ("cls"), or the mean of the first and the last
-            layer ("first-last"). SimCSE's models take "cls", most sentence transformers "mean".
+            layer ("first-last", SimCSE's) or of the last two ("last-two", ConSERT's). SimCSE's models take "cls", most sentence
+            transformers "mean".
+        lora: train small matrices beside those of the network, which stay as they are: ``{rank: 8, alpha: 16}``. Needs peft.
         vocabulary: number of the tokenizer's tokens; the modality says it.
         max_length: most tokens of a text; the modality says it.
         tokenizer: where the tokenizer is from; the modality says it.
@@ -127,6 +141,7 @@ class Pretrained(_Pooled):
         self,
         path: str,
         pooling: Pooling = "mean",
+        lora: Lora | None = None,
         vocabulary: int | None = None,
         max_length: int | None = None,
         tokenizer: str | None = None,
@@ -140,13 +155,10 @@ class Pretrained(_Pooled):
                 ("path",),
             )
         net, report = hub.load(AutoModel.from_pretrained, path, "path", output_loading_info=True, dtype=torch.float32)
-        if net.config.is_encoder_decoder:
-            raise ConfigError(f"{path} is an encoder with a decoder; encoders alone are supported", ("path",))
-        if getattr(net, "pooler", None) is not None:
-            net.pooler = None  # without a gradient otherwise, and often without weights
+        _encoder_alone(net, path, "path")
         if absent := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
             raise ConfigError(f"{path} lacks weights of its model: {', '.join(absent[:3])}, ...", ("path",))
-        known, longest = net.get_input_embeddings().num_embeddings, getattr(net.config, "max_position_embeddings", None)
+        known, longest = net.get_input_embeddings().num_embeddings, _longest(net)
         if vocabulary is not None and vocabulary > known:
             raise ConfigError(
                 f"the tokenizer has {vocabulary} tokens, but {path} knows {known}: "
@@ -155,11 +167,101 @@ class Pretrained(_Pooled):
             )
         if max_length is not None and longest is not None and max_length > longest:
             raise ConfigError(f"{path} takes {longest} tokens; set modalities.text.max_length to that", ("path",))
+        if lora is not None:
+            attach(net, lora)
         super().__init__(net.train(), pooling)
 
 
-def _first_layer(net: Any) -> nn.Module:
+class FromConfig(Pooled):
+    """Any transformer that transformers knows, with random weights: DistilBERT, RoBERTa, MPNet, ModernBERT, ...
+
+    The vocabulary and the pad are the tokenizer's, whatever the config says.
+
+    Args:
+        config: what its config.json would say: ``{model_type: distilbert, dim: 128, n_layers: 2, n_heads: 4, hidden_dim: 512}``,
+            or the path of such a file, or of its folder.
+        vocabulary: number of tokens; the modality says it.
+        pad: the token that fills rows; the modality says it.
+        max_length: most tokens of a text; the modality says it.
+        pooling: "mean" or "max" over the last layer's tokens, its first token ("cls"), or the mean of the first and the last
+            layer ("first-last", SimCSE's) or of the last two ("last-two", ConSERT's).
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any] | str,
+        vocabulary: Count,
+        pad: Id = 0,
+        max_length: Count = 64,
+        pooling: Pooling = "mean",
+    ) -> None:
+        from transformers import AutoModel
+
+        made = _config(config)
+        made.vocab_size, made.pad_token_id = vocabulary, pad
+        try:
+            net = AutoModel.from_config(made, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False)
+        except Exception as error:  # each model checks its sizes, or fails on them, in its own way
+            raise ConfigError(
+                f"transformers can't make a {made.model_type} of it: {one_line(error)}", ("config",)
+            ) from error
+        _encoder_alone(net, made.model_type, "config")
+        longest = _longest(net)
+        if longest is not None and max_length > longest:
+            raise ConfigError(
+                f"it takes {longest} tokens, but texts have up to {max_length}: raise max_position_embeddings",
+                ("config",),
+            )
+        super().__init__(net.train(), pooling)
+
+
+def _config(said: dict[str, Any] | str) -> Any:
+    """transformers' config of a mapping or a path. Raises ``ConfigError``."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if isinstance(said, str):
+        path = Path(said).expanduser()
+        file = path / "config.json" if path.is_dir() else path
+        try:
+            said = parse(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{file} can't be read as a config.json: {one_line(error)}", ("config",)) from error
+        if not isinstance(said, dict):
+            raise ConfigError(f"{file} holds no mapping", ("config",))
+    arguments = dict(said)
+    kind = arguments.pop("model_type", None)
+    if kind not in CONFIG_MAPPING:
+        raise ConfigError(
+            f"transformers knows no model_type {kind!r}{did_you_mean(str(kind), [*CONFIG_MAPPING])}", ("config",)
+        )
+    try:
+        return CONFIG_MAPPING[kind](**arguments)
+    except Exception as error:  # of the types of its values, in its own way
+        raise ConfigError(f"transformers can't read it as a {kind}: {one_line(error)}", ("config",)) from error
+
+
+def _encoder_alone(net: Any, name: str, argument: str) -> None:
+    """Leave out BERT's pooler, which would have no gradient and often no weights. Raises ``ConfigError`` for a decoder too."""
+    if net.config.is_encoder_decoder:
+        raise ConfigError(f"{name} is an encoder with a decoder; encoders alone are supported", (argument,))
+    if getattr(net, "pooler", None) is not None:
+        net.pooler = None
+
+
+def _longest(net: Any) -> int | None:
+    """Most tokens that a network has positions for. RoBERTa's kin begin to count after the pad."""
+    positions: int | None = getattr(net.config, "max_position_embeddings", None)
+    learnt = getattr(getattr(net, "embeddings", None), "position_embeddings", None)
+    before = getattr(learnt, "padding_idx", None)
+    return positions if positions is None or before is None else positions - before - 1
+
+
+def _layer(net: Any, pooling: Pooling) -> nn.Module:
+    """The layer that ``pooling`` averages with the last."""
+    count = net.config.num_hidden_layers
     for module in net.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == net.config.num_hidden_layers:
-            return module[0]
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            if count < -LAYERS[pooling]:
+                raise ConfigError(f"{pooling} needs two layers, and the network has one", ("pooling",))
+            return module[LAYERS[pooling]]
     raise ConfigError(f"the layers of {type(net).__name__} can't be told apart; choose mean", ("pooling",))

@@ -27,7 +27,7 @@ def load(from_pretrained: Callable[..., T], where: str, argument: str, **options
     elif not _NAME.fullmatch(where):
         raise ConfigError(f"there is no folder {where}", (argument,))
     try:
-        with _quiet():
+        with quiet():
             return from_pretrained(where, trust_remote_code=False, **options)
     except Exception as error:  # transformers raises a dozen kinds, for a broken file as for a missing network
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -41,7 +41,8 @@ def load(from_pretrained: Callable[..., T], where: str, argument: str, **options
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars, reports and warnings."""
     from transformers.utils import logging as hf
 
     disabled, bars = logging.root.manager.disable, hf.is_progress_bar_enabled()

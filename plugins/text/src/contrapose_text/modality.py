@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from contrapose.data.cells import read_bytes
 from contrapose.errors import CheckpointError, ConfigError, DataError
 from contrapose.types import Suggestion
+from contrapose_text import cutoff
 from contrapose_text.suggest import suggest
+from contrapose_text.texts import Columns, Marked
 from contrapose_text.tokenizer import SMALLEST, TRAINED, fixed, load, pad_of, train
 
 Vocabulary = Annotated[int, Field(ge=SMALLEST)]
@@ -24,8 +26,12 @@ _LONGEST_TOKEN = 32
 """Characters a token that are looked at: tokenizers read a whole text before they cut it, and a file may be a book."""
 
 
+_LONGEST_PATH = 4096
+"""Characters: a cell of more is a text, whatever it ends in."""
+
+
 class Text:
-    """Texts: str as loaded and as views return them, token ids and a mask once collated.
+    """Texts: str as loaded and mostly as views return them, token ids and a mask once collated.
 
     The tokenizer is trained on the training split's texts (byte-level BPE, lower-cased) unless one is given, and saved with
     the run either way. A text of more than ``max_length`` tokens is cut.
@@ -48,15 +54,14 @@ class Text:
         self._tokenizer: Tokenizer | None = None
 
     def load(self, cells: Mapping[str, Any], root: Path) -> str:
-        """Text, UTF-8 bytes, or a path below ``root`` that ends in .txt; several columns make one text, a line for each.
+        """Text, UTF-8 bytes, or a path below ``root`` that ends in .txt; several columns make one text, a line each (`Columns`).
 
         Raises ``DataError`` for what isn't text, isn't UTF-8, or has no word.
         """
-        parts = [_text(cell, column, root) for column, cell in cells.items() if cell is not None]
-        text = "\n".join(part for part in parts if part)
-        if not text:
+        parts = {column: "" if cell is None else _text(cell, column, root) for column, cell in cells.items()}
+        if not any(parts.values()):
             raise DataError(f"empty text in {', '.join(_where(cell, column) for column, cell in cells.items())}")
-        return text
+        return Columns(parts) if len(parts) > 1 else next(iter(parts.values()))
 
     def fit(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
         """Load the tokenizer that was given, or train one on every text that can be read.
@@ -93,20 +98,32 @@ class Text:
             "tokenizer": self.source or TRAINED,
         }
 
-    def collate(self, items: Sequence[str]) -> dict[str, Tensor]:
-        """``ids`` int64 and ``mask`` bool, both (n, ``max_length``), filled up on the right.
+    def collate(self, items: Sequence[str | Marked]) -> dict[str, Any]:
+        """``ids`` int64 and ``mask`` bool, both (n, ``max_length``), filled up on the right; ``cut`` where some is to be cut off.
 
         All batches have one width, so that all views of a batch go through an encoder together, as BatchNorm in a head would
         have it; our encoders leave out the columns that nobody needs.
         """
-        found = self._fitted().encode_batch([item[: _LONGEST_TOKEN * self.max_length] for item in items])
+        texts = [item.text if isinstance(item, Marked) else item for item in items]
+        found = self._fitted().encode_batch([text[: _LONGEST_TOKEN * self.max_length] for text in texts])
         mask = torch.tensor([encoding.attention_mask for encoding in found], dtype=torch.bool)
         mask[:, 0] = True  # a text of which a given tokenizer knows nothing is one token, the pad
-        return {"ids": torch.tensor([encoding.ids for encoding in found]), "mask": mask}
+        ids = np.array([encoding.ids for encoding in found], dtype=np.int64)
+        marks = [item if isinstance(item, Marked) else Marked(item, 0) for item in items]
+        for row, mark in enumerate(marks):
+            if mark.shuffled:
+                places = np.flatnonzero(np.array(found[row].special_tokens_mask) == 0)
+                ids[row, places] = ids[row, np.random.default_rng(mark.seed).permutation(places)]
+        batch: dict[str, Any] = {"ids": torch.from_numpy(ids), "mask": mask}
+        if any(mark.tokens or mark.features for mark in marks):
+            batch["cut"] = cutoff.collated(
+                [m.seed for m in marks], [m.tokens for m in marks], [m.features for m in marks]
+            )
+        return batch
 
-    def preview(self, data: str) -> dict[str, str]:
+    def preview(self, data: str | Marked) -> dict[str, str]:
         """``text/plain``: the text itself."""
-        return {"text/plain": data}
+        return {"text/plain": str(data)}
 
     def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
         """The columns that hold free text, SimCSE's view of it, and a transformer sized for the machine."""
@@ -144,7 +161,8 @@ def _where(cell: Any, column: str) -> str:
 
 
 def _is_file(cell: Any) -> bool:
-    return isinstance(cell, str) and "\n" not in cell and cell.lower().endswith(Text.extensions)
+    short = isinstance(cell, str) and len(cell) <= _LONGEST_PATH
+    return short and "\n" not in cell and cell.lower().endswith(Text.extensions)
 
 
 def _text(cell: Any, column: str, root: Path) -> str:

