@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from contrapose import Method
 from contrapose.losses.engine import Engine
 from contrapose.plugins import registry
+from contrapose.testing import assert_ddp_equivalent
 from contrapose.types import Batch
 
 SPANS = {
@@ -121,6 +122,13 @@ def test_values_and_gradients(name: str, tile: int | None) -> None:
     assert any(g.abs().max() > 1e-3 for g in wanted.values())
     for parameter, gradient in gradients(s.method, found).items():
         torch.testing.assert_close(gradient, wanted[parameter], atol=1e-10, rtol=0, msg=parameter)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_equal_one(name: str) -> None:
+    torch.manual_seed(0)
+    data, make, _ = CASES[name]
+    assert_ddp_equivalent(Method.from_data(data, {"pulse": Net("pulse")}).double(), [make(0), make(1)])
 
 
 def test_mnrl_at_a_scale_of_20_is_simcse_at_its_temperature_is_infonce() -> None:

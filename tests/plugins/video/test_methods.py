@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from contrapose import Method
 from contrapose.config import build
 from contrapose.errors import ConfigError
+from contrapose.testing import assert_ddp_equivalent
 from contrapose.testing.toy import outputs
 from contrapose.types import Batch, ViewBatch
 
@@ -203,3 +204,22 @@ def test_places_that_are_no_blocks_are_told() -> None:
         method("dpc", blocks=5, steps=2).loss(batch(0, ("clip",)))
     with pytest.raises(ConfigError, match="fewer than 4 blocks"):
         method("dpc", blocks=4, steps=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "slots"),
+    [
+        ("cvrl", {}, ("a", "b")),
+        ("rho-moco", {"clips": 3, "size": 12}, ("clip_0", "clip_1", "clip_2")),
+        ("rho-byol", {"clips": 3}, ("clip_0", "clip_1", "clip_2")),
+        ("pace", {"paces": 3}, ("a", "b")),
+        ("dpc", {"blocks": BLOCKS, "steps": STEPS}, ("clip",)),
+    ],
+)
+def test_two_processes_equal_one(name: str, arguments: dict[str, Any], slots: tuple[str, ...]) -> None:
+    def given(seed: int) -> Batch:
+        return batch(seed, slots, pace=lambda g: torch.randint(3, (N,), generator=g))
+
+    heads = {"projector": HEAD["projector"], **({"predictor": HEAD["projector"]} if name == "rho-byol" else {})}
+    made = method(name, {} if name == "dpc" else {"online": heads}, **arguments)
+    assert_ddp_equivalent(made, [given(0), given(1)])
