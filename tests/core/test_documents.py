@@ -74,3 +74,9 @@ def test_shell_snippets_parse():
     for where, code in snippets({"bash", "sh", "shell"}):
         done = subprocess.run(["bash", "-n"], input=code, text=True, capture_output=True)
         assert done.returncode == 0, f"{where}: {done.stderr}"
+
+
+def test_a_contributor_is_told_how_to_install():
+    """`.ci/run` runs what stands between the marks."""
+    told = (ROOT / "README.md").read_text().split("<!-- contributors -->")[1].split("<!-- /contributors -->")[0]
+    assert "make venv" in told
