@@ -1,4 +1,4 @@
-"""Build the data of docs/audio-runs.md: ``instruments.parquet``, ``prompts.parquet`` and ``sounds.parquet``, a sound a row.
+"""Build the data of docs/audio-runs.md: ``notes``, ``phrases``, ``prompts`` and ``sounds.parquet``, a sound a row.
 
 The sources are the Debian packages ``fluid-soundfont-gm`` (MIT), of which notes are rendered, ``asterisk-core-sounds-*-wav``
 (CC-BY-SA, Russian and Italian CC-BY) and ``sonic-pi-samples`` (CC0), had by name from whatever mirror apt knows (``apt-get
@@ -39,7 +39,7 @@ NOTES = {  # pitches and velocities (MIDI numbers) of each split; test and val l
     "unheard": (range(39, 88, 12), (80, 112)),
 }
 PHRASES = 30
-"""Of each instrument that is heard, in the split ``phrases``: 4 s of the pitches and velocities of train."""
+"""Of each instrument that is heard: 4 s of the pitches and velocities of train, for pretraining."""
 
 NO_SPEECH = {"ascending-2tone", "beep", "beeperr", "confbridge-join", "confbridge-leave", "descending-2tone", "tt-monkeys"}
 SHARES = {"test": 25, "val": 40, "train": 100}
@@ -90,7 +90,7 @@ def notes(band: Band) -> Iterator[Row]:
                 for velocity in velocities:
                     sound = band.play(pitch, velocity, held=1.5, release=0.5)
                     if np.abs(sound).max() > 1e-3:
-                        yield row(sound, split, program, name, pitch, velocity)
+                        yield {**row(sound, program, name), "pitch": pitch, "velocity": velocity, "split": split}
 
 
 def phrases(band: Band) -> Iterator[Row]:
@@ -108,24 +108,16 @@ def phrases(band: Band) -> Iterator[Row]:
                 sounds.append(band.play(int(rng.choice(pitches)), int(rng.choice(velocities)), held, release=0.0))
             sound = np.concatenate(sounds)[: 4 * RATE]
             if np.abs(sound).max() > 1e-3:
-                yield row(sound, "phrases", program, name, -1, -1)
+                yield row(sound, program, name)
 
 
-def row(sound: np.ndarray, split: str, program: int, name: str, pitch: int, velocity: int) -> Row:
-    """A rendered sound, as 16-bit WAV."""
-    return {
-        "audio": as_wav(sound),
-        "split": split,
-        "program": program,
-        "instrument": name,
-        "family": program // 8,
-        "pitch": pitch,
-        "velocity": velocity,
-    }
+def row(sound: np.ndarray, program: int, name: str) -> Row:
+    """A rendered sound, and of what."""
+    return {"audio": as_wav(sound), "program": program, "instrument": name, "family": program // 8}
 
 
 def as_wav(sound: np.ndarray) -> bytes:
-    """One channel at ``RATE``."""
+    """One channel at ``RATE``, of 16 bits."""
     file = io.BytesIO()
     soundfile.write(file, sound, RATE, format="WAV", subtype="PCM_16")
     return file.getvalue()
@@ -193,7 +185,8 @@ def main() -> None:
         folder = Path(temporary)
         unpack(args.packages, folder)
         band = Band(folder / "fluid-soundfont-gm/usr/share/sounds/sf2/FluidR3_GM.sf2")
-        write(args.out / "instruments.parquet", [*notes(band), *phrases(band)])
+        write(args.out / "notes.parquet", [*notes(band)])
+        write(args.out / "phrases.parquet", [*phrases(band)])
         write(args.out / "prompts.parquet", [*prompts(folder)])
         write(args.out / "sounds.parquet", [*sounds(folder)])
 
