@@ -67,7 +67,8 @@ def across(features: Array, languages: Array, prompts: Array, seconds: Array) ->
         for k in RANKS:
             found[f"r@{k}"].append(float((others.sum(axis=1) < k).mean()))
         length = seconds[order[b]]
-        near = np.argsort(np.abs(length[:, None] - length), axis=1, kind="stable")[:, :NEAR]
+        apart = np.abs(length[:, None] - length) - np.eye(len(length))  # itself is the nearest
+        near = np.argsort(apart, axis=1, kind="stable")[:, :NEAR]
         found["matched"].append(float((~np.take_along_axis(others, near, axis=1).any(axis=1)).mean()))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
