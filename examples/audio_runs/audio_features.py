@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
+from scipy.fft import dct
+
 from contrapose_audio.mel import LogMel
 from contrapose_audio.modality import Audio
 from contrapose_audio.recording import Recording
-from numpy.typing import NDArray
-from scipy.fft import dct
 
 Array = NDArray[Any]
 CEPSTRA = 20

@@ -18,7 +18,9 @@ NEAR = 10
 """Prompts of about one length among which one is to be found."""
 
 
-def families(train: Array, labels: Array, pitches: Array, parts: dict[str, tuple[Array, Array]], seed: int) -> dict[str, float]:
+def families(
+    train: Array, labels: Array, pitches: Array, parts: dict[str, tuple[Array, Array]], seed: int
+) -> dict[str, float]:
     """Accuracy of kNN and of a linear probe fitted on ``train`` (n, D), for each of ``parts`` (features, labels).
 
     The probe's penalty is chosen by cross-validation over ``pitches`` of the train notes.

@@ -41,7 +41,15 @@ NOTES = {  # pitches and velocities (MIDI numbers) of each split; test and val l
 PHRASES = 20
 """Of each instrument that is heard: 4 s of the pitches and velocities of train, for pretraining."""
 
-NO_SPEECH = {"ascending-2tone", "beep", "beeperr", "confbridge-join", "confbridge-leave", "descending-2tone", "tt-monkeys"}
+NO_SPEECH = {
+    "ascending-2tone",
+    "beep",
+    "beeperr",
+    "confbridge-join",
+    "confbridge-leave",
+    "descending-2tone",
+    "tt-monkeys",
+}
 SHARES = {"test": 25, "val": 40, "train": 100}
 """Percent of the prompts up to which a split reaches."""
 
