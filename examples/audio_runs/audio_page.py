@@ -95,14 +95,15 @@ def _cell(found: Found, question: str, name: str, measure: str) -> str:
 
 
 def above(found: Found, question: str, name: str, other: str, measures: Sequence[str]) -> bool | None:
-    """Whether ``name`` is above ``other`` in every seed and measure; one run of ``other`` stands for all. None: not measured."""
-    there = []
-    for measure in measures:
-        ours, theirs = (values(found, question, row, measure) for row in (name, other))
-        if not ours or len(theirs) not in (1, len(ours)):
-            return None
-        there += [a > b for a, b in zip(ours, theirs * (len(ours) // len(theirs)), strict=True)]
-    return all(there)
+    """Whether ``name`` is above ``other`` in every measure and seed that both have; None where there is no such seed.
+
+    A row without chance is one run, and stands for all seeds.
+    """
+    ours, theirs = ({r["seed"]: r for r in found["runs"][question].get(row, [])} for row in (name, other))
+    if other in BY_HAND[question] and theirs:
+        theirs = dict.fromkeys(ours, theirs[0])
+    seeds = ours.keys() & theirs.keys()
+    return all(ours[s][m] > theirs[s][m] for s in seeds for m in measures) if seeds else None
 
 
 def readings(found: Found) -> list[tuple[str, bool | None]]:

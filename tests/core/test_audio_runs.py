@@ -35,6 +35,23 @@ def test_the_page_is_what_its_runs_found() -> None:
         )
 
 
+def test_a_reading_holds_where_it_holds_in_every_seed() -> None:
+    def run(seed: int, value: float) -> dict[str, float]:
+        return {"seed": seed, "r@1": value}
+
+    rows = {
+        "length": [run(0, 0.2)],
+        "cola": [run(0, 0.3), run(1, 0.4)],
+        "across": [run(1, 0.5), run(2, 0.1)],
+        "none": [],
+    }
+    found = {"runs": {"prompts": rows}}
+    assert audio_page.above(found, "prompts", "across", "cola", ["r@1"]) is True, "they have seed 1 in common"
+    assert audio_page.above(found, "prompts", "cola", "length", ["r@1"]) is True
+    assert audio_page.above(found, "prompts", "across", "length", ["r@1"]) is False
+    assert audio_page.above(found, "prompts", "none", "cola", ["r@1"]) is None
+
+
 def test_splits_of_notes_share_no_pitch_and_no_velocity() -> None:
     heard = [build_audio.NOTES[split] for split in ("train", "val", "test")]
     for kind in (0, 1):
