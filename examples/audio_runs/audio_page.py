@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,7 @@ def draw(found: Found, path: Path) -> None:
         "notes": (left, {"test": "#2a718e", "unheard": "#e08214"}),
         "prompts": (right, {"matched": "#2a718e", "r@1": "#e08214"}),
     }
+    chances = {"notes": 100 / 16, "prompts": 100 / 10}
     labels = {
         "test": "instruments that were heard",
         "unheard": "instruments that weren't",
@@ -193,16 +195,12 @@ def draw(found: Found, path: Path) -> None:
                 place = n + 0.4 * at - 0.2
                 axes.bar(place, statistics.mean(of), 0.38, color=colour, label=None if n else labels[part])
                 axes.plot([place] * len(of), of, ".", color="black", markersize=4)
-        axes.set_xticks(
-            range(len(names)),
-            [SHOWN[n].replace("`", "").replace(", ", ",\n").replace("forest ", "forest\n") for n in names],
-            fontsize=7,
-        )
-        axes.legend(frameon=False, fontsize=8)
+        ticks = [textwrap.fill(SHOWN[name].replace("`", ""), 12) for name in names]
+        axes.axhline(chances[question], color="#555555", lw=1, ls="--", label="chance")
+        axes.set_xticks(range(len(names)), ticks, fontsize=7)
+        axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
         axes.spines[["top", "right"]].set_visible(False)
-    left.axhline(100 / 16, color="#555555", lw=1, ls="--")
     left.set_ylabel("family of a held-out note, %")
-    right.axhline(10, color="#555555", lw=1, ls="--")
     right.set_ylabel("same prompt, other language, R@1, %")
     figure.savefig(path)
     plt.close(figure)
