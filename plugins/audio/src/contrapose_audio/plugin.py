@@ -6,11 +6,23 @@ from contrapose import Spec, hookimpl
 
 CONTRAPOSE_API = 1
 
+_AST = "Gong et al., AST, Interspeech 2021, arXiv:2104.01778"
+_BYOL_A = "Niizumi et al., BYOL-A, IEEE/ACM TASLP 2023, arXiv:2204.07402"
+_CLAP = "Wu et al., LAION-CLAP, ICASSP 2023, arXiv:2211.06687"
+_CLAR = "Al-Tahan & Mohsenzadeh, CLAR, AISTATS 2021, arXiv:2010.09542"
+_CPC = "van den Oord et al. 2018, arXiv:1807.03748"
+_WAV2VEC2 = "Baevski et al., wav2vec 2.0, NeurIPS 2020, arXiv:2006.11477"
+
 _COLA = "Saeed et al., COLA, ICASSP 2021, arXiv:2010.10915"
 
 
 def _at(name: str, target: str, summary: str, paper: str | None = None) -> Spec:
     return Spec(name, f"contrapose_audio.{target}", summary, modality="audio", paper=paper)
+
+
+def _preset(name: str, summary: str, paper: str) -> Spec:
+    """A method that is ``presets/<name>.yaml``."""
+    return Spec(name, f"contrapose_audio:presets/{name}.yaml", summary, paper=paper)
 
 
 def _method(name: str, attr: str, summary: str, paper: str) -> Spec:
@@ -35,8 +47,15 @@ def register_view_generators() -> list[Spec]:
 
 @hookimpl
 def register_encoders() -> list[Spec]:
-    """A small network for a CPU."""
-    return [_at("small", "encoders:Small", "four convolutions on a log-mel, for a CPU")]
+    """A small network for a CPU, and those of papers."""
+    return [
+        _at("small", "encoders:Small", "four convolutions on a log-mel, for a CPU"),
+        _at("efficientnet", "efficientnet:EfficientNet", "an EfficientNet on a log-mel, by torchvision", _COLA),
+        _at("byol-a", "byol_a:ByolA", "BYOL-A's convolutions and MLP on a log-mel, either version", _BYOL_A),
+        _at("ast", "spectrogram_transformer:AST", "a transformer on patches of a log-mel, by transformers", _AST),
+        _at("cpc", "cpc:CPC", "five convolutions of a wave, a frame for each 10 ms", _CPC),
+        _at("wav2vec2", "wav2vec2:Wav2Vec2", "convolutions of a wave and a transformer, by transformers", _WAV2VEC2),
+    ]
 
 
 @hookimpl
@@ -48,4 +67,36 @@ def register_heads() -> list[Spec]:
 @hookimpl
 def register_methods() -> list[Spec]:
     """Methods whose views are parts of a recording."""
-    return [_method("cola", "cola", "an anchor finds the other part of its recording among the batch's", _COLA)]
+    return [
+        _method("cola", "cola", "an anchor finds the other part of its recording among the batch's", _COLA),
+        _preset("byol-a", "BYOL on sounds: predict a momentum twin's projection of the other view", _BYOL_A),
+        _preset("clar", "SimCLR on sounds: two augmentations of a wave against the batch", _CLAR),
+        _preset("clap", "a sound and its caption, learnt temperature", _CLAP),
+        Spec(
+            "cpc-audio",
+            "contrapose_audio.forecast:cpc_audio",
+            "a wave so far predicts its next frames among drawn ones",
+            paper=_CPC,
+        ),
+        _preset("wav2vec2", "masked frames find their quantised selves within the recording", _WAV2VEC2),
+    ]
+
+
+@hookimpl
+def register_sources() -> list[Spec]:
+    """wav2vec 2.0's targets, and what they are told from."""
+    return [
+        Spec("quantiser", "contrapose_audio.quantiser:Quantiser", "rows as words of codebooks", paper=_WAV2VEC2),
+        Spec(
+            "candidates",
+            "contrapose_audio.candidates:Candidates",
+            "an anchor's target among its sample's",
+            paper=_WAV2VEC2,
+        ),
+    ]
+
+
+@hookimpl
+def register_loss_heads() -> list[Spec]:
+    """What keeps codebooks in use."""
+    return [Spec("diversity", "contrapose_audio.quantiser:Diversity", "how much of codebooks is idle", paper=_WAV2VEC2)]
