@@ -26,6 +26,13 @@ CELLS = [
 ]
 PARTS = {"seconds": 0.5}
 SMALL: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+HTSAT = {
+    "spec_size": 128,
+    "window_size": 4,
+    "depths": [1, 1],
+    "num_attention_heads": [2, 2],
+    "patch_embeds_hidden_size": 8,
+}
 WAV2VEC2 = SMALL | {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
 
 
@@ -73,6 +80,7 @@ class TestEncoders(EncoderContract):
 class TestPublished(TestEncoders):
     specs: dict[str, dict[str, Any]] = {
         "audio/byol-a": {"width": 48, "hidden": 8, "maps": 2},
+        "audio/htsat": {"config": HTSAT},
         "audio/ast": {"config": SMALL | {"num_mel_bins": 64, "max_length": 38}},
     }
 

@@ -13,12 +13,20 @@ from contrapose.errors import ConfigError
 from contrapose_audio.byol_a import ByolA
 from contrapose_audio.cpc import CPC
 from contrapose_audio.efficientnet import EfficientNet
+from contrapose_audio.htsat import HTSAT
 from contrapose_audio.masks import spans
 from contrapose_audio.spectrogram_transformer import AST
 from contrapose_audio.wav2vec2 import Wav2Vec2, WeightNormed
 
 SMALL: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8}
 WAV2VEC2 = SMALL | {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
+HTSAT_SMALL: dict[str, Any] = {
+    "spec_size": 128,
+    "window_size": 4,
+    "depths": [1, 1],
+    "num_attention_heads": [2, 2],
+    "patch_embeds_hidden_size": 8,
+}
 AST_SMALL = SMALL | {"num_mel_bins": 32, "max_length": 46}
 
 
@@ -126,6 +134,20 @@ def test_ast_is_transformers_own(tmp_path: Path) -> None:
         torch.testing.assert_close(taps["dense"][:, time], torch.stack(tokens).mean(0))
 
 
+def test_htsat_is_transformers_own_and_in_the_order_of_time() -> None:
+    torch.manual_seed(0)
+    encoder, data = HTSAT(HTSAT_SMALL).eval(), torch.randn(2, 1, 64, 98)
+    later = data.clone()
+    later[..., 80:] += 3
+    with torch.no_grad():
+        wanted, taps, other = encoder.net(data.mT), encoder(data), encoder(later)
+    torch.testing.assert_close(taps["pooled"], wanted.pooler_output)
+    assert tuple(taps["dense"].shape) == (2, 32, 16)
+    changed = (taps["dense"] - other["dense"]).abs().amax(dim=(0, 2)) > 1e-4
+    assert not changed[:16].any()
+    assert changed[-6:].all()
+
+
 def test_byol_a_has_the_sizes_of_both_versions() -> None:
     """AudioNTT2022 has 3072 features and puts 1024 before the MLP's, AudioNTT2020 has 2048 of the MLP alone."""
     data = torch.randn(2, 1, 64, 96)
@@ -195,6 +217,10 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         AST(AST_SMALL, str(tmp_path))
     with pytest.raises(ConfigError, match="reads 32 mel bands of 46 frames, not 64 mel bands of 98 frames"):
         AST(AST_SMALL)(log_mels)
+    with pytest.raises(ConfigError, match="reads 256 frames at most, not 300"):
+        HTSAT(HTSAT_SMALL)(torch.zeros(1, 1, 64, 300))
+    with pytest.raises(ConfigError, match="fusion of a long sound"):
+        HTSAT(HTSAT_SMALL | {"enable_fusion": True, "fusion_type": "aff_2d"})
     with pytest.raises(ConfigError, match="expected waves"):
         CPC(2)(log_mels)
     with pytest.raises(ConfigError, match="reads one channel, not 2"):

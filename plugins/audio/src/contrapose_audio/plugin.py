@@ -11,6 +11,7 @@ _BYOL_A = "Niizumi et al., BYOL-A, IEEE/ACM TASLP 2023, arXiv:2204.07402"
 _CLAP = "Wu et al., LAION-CLAP, ICASSP 2023, arXiv:2211.06687"
 _CLAR = "Al-Tahan & Mohsenzadeh, CLAR, AISTATS 2021, arXiv:2010.09542"
 _CPC = "van den Oord et al. 2018, arXiv:1807.03748"
+_HTSAT = "Chen et al., HTS-AT, ICASSP 2022, arXiv:2202.00874"
 _WAV2VEC2 = "Baevski et al., wav2vec 2.0, NeurIPS 2020, arXiv:2006.11477"
 
 _COLA = "Saeed et al., COLA, ICASSP 2021, arXiv:2010.10915"
@@ -53,6 +54,7 @@ def register_encoders() -> list[Spec]:
         _at("efficientnet", "efficientnet:EfficientNet", "an EfficientNet on a log-mel, by torchvision", _COLA),
         _at("byol-a", "byol_a:ByolA", "BYOL-A's convolutions and MLP on a log-mel, either version", _BYOL_A),
         _at("ast", "spectrogram_transformer:AST", "a transformer on patches of a log-mel, by transformers", _AST),
+        _at("htsat", "htsat:HTSAT", "CLAP's Swin transformer on a log-mel, by transformers", _HTSAT),
         _at("cpc", "cpc:CPC", "five convolutions of a wave, a frame for each 10 ms", _CPC),
         _at("wav2vec2", "wav2vec2:Wav2Vec2", "convolutions of a wave and a transformer, by transformers", _WAV2VEC2),
     ]
