@@ -59,7 +59,7 @@ class _Heard(ViewContract):
     """Of waves that a view chose already."""
 
     modality = "audio"
-    cells = [{"sound": noise(0.1, seed) + tone(0.1, 200 * (seed + 1))} for seed in range(3)]
+    cells = [{"sound": (noise() + tone())[start : start + 150]} for start in range(0, 600, 200)]
 
     def loaded(self, rows: Any) -> list[Sample]:
         """Waves (1, samples)."""
@@ -68,6 +68,28 @@ class _Heard(ViewContract):
 
 class TestLogMel(_Heard):
     spec = "audio/log-mel"
+    arguments = {"mel": {"window": 64, "fft": 64, "hop": 32, "mels": 8}}
+    random = False
+
+
+class TestWaves(_Heard):
+    specs: dict[str, dict[str, Any]] = {
+        f"audio/{name}": {} for name in ("gain", "noise", "fade", "time-mask", "reverb", "speed", "pitch")
+    }
+
+
+class TestMels(ViewContract):
+    specs: dict[str, dict[str, Any]] = {f"audio/{name}": {} for name in ("mask", "resize-crop", "fader", "mixup")}
+    modality = "audio"
+    cells = [{"sound": np.random.default_rng(seed).normal(seed, 2, (1, 8, 6)).astype(np.float32)} for seed in range(3)]
+
+    def loaded(self, rows: Any) -> list[Sample]:
+        """Log-mels (1, mels, frames)."""
+        return [Sample(i, {"audio": row["sound"]}) for i, row in enumerate(rows)]
+
+
+class TestNormalise(TestMels):
+    specs: dict[str, dict[str, Any]] = {"audio/normalise": {}}
     random = False
 
 

@@ -15,6 +15,10 @@ _HTSAT = "Chen et al., HTS-AT, ICASSP 2022, arXiv:2202.00874"
 _WAV2VEC2 = "Baevski et al., wav2vec 2.0, NeurIPS 2020, arXiv:2006.11477"
 
 _COLA = "Saeed et al., COLA, ICASSP 2021, arXiv:2010.10915"
+_CLAR = "Al-Tahan & Mohsenzadeh, CLAR, AISTATS 2021, arXiv:2010.09542"
+_BYOL_A = "Niizumi et al., BYOL for Audio, IJCNN 2021, arXiv:2103.06695"
+_BYOL_A_2 = "Niizumi et al., BYOL for Audio, IEEE/ACM TASLP 2023, arXiv:2204.07402"
+_SPECAUGMENT = "Park et al., SpecAugment, Interspeech 2019, arXiv:1904.08779"
 
 
 def _at(name: str, target: str, summary: str, paper: str | None = None) -> Spec:
@@ -42,7 +46,19 @@ def register_view_generators() -> list[Spec]:
     return [
         _at("crop", "segments:Crop", "a part from anywhere in the recording", _COLA),
         _at("eval", "segments:Evaluation", "log-mels of parts spread evenly over the recording, the same each time"),
+        _at("gain", "waves:gain", "louder or softer"),
+        _at("noise", "waves:noise", "white, pink or brown noise", _CLAR),
+        _at("fade", "waves:fade", "fades in and out, by one shape of five", _CLAR),
+        _at("time-mask", "waves:time_mask", "a stretch of the wave becomes soft noise", _CLAR),
+        _at("reverb", "waves:reverb", "the echo of a synthetic room"),
+        _at("speed", "waves:speed", "faster and higher, or slower and lower"),
+        _at("pitch", "waves:pitch", "higher or lower at the same speed", _CLAR),
         _at("log-mel", "mel:LogMel", "the log-mel spectrogram, in a worker or on the device"),
+        _at("mask", "mels:mask", "bands and frames become the mean", _SPECAUGMENT),
+        _at("mixup", "fitted:Mixup", "some of another sound, mixed as powers are", _BYOL_A),
+        _at("resize-crop", "mels:resize_crop", "a rectangle of a larger canvas, brought to the same size", _BYOL_A),
+        _at("fader", "mels:fader", "louder or softer from one end to the other", _BYOL_A_2),
+        _at("normalise", "fitted:Normalise", "by mean and deviation of the training split", _BYOL_A),
     ]
 
 
