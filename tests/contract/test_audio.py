@@ -107,7 +107,7 @@ class TestPublished(TestEncoders):
     }
 
 
-class TestWaves(EncoderContract):
+class TestWaveEncoders(EncoderContract):
     specs: dict[str, dict[str, Any]] = {
         "audio/cpc": {"width": 8},
         "audio/wav2vec2": {"config": WAV2VEC2},
@@ -116,15 +116,15 @@ class TestWaves(EncoderContract):
     view = {"use": "audio/crop", "seconds": 0.2}
 
 
-class TestMasked(TestWaves):
+class TestMasked(TestWaveEncoders):
     specs: dict[str, dict[str, Any]] = {
         "audio/wav2vec2": {"config": WAV2VEC2, "mask": 0.065, "span": 3, "feature_gradient": 0.1}
     }
 
 
 @pytest.mark.slow
-class TestEfficientNet(TestEncoders):
-    specs: dict[str, dict[str, Any]] = {"audio/efficientnet": {}}
+class TestTorchvision(TestEncoders):
+    specs: dict[str, dict[str, Any]] = {"audio/torchvision": {}}
 
 
 class TestTanh(HeadContract):
@@ -158,3 +158,9 @@ class TestCandidates(SourceContract):
 
 class TestDiversity(LossContract):
     spec = "audio/diversity"
+
+
+class TestPair(ViewContract):
+    spec = "audio/pair"
+    arguments = {**PARTS, "then": ["audio/gain", "audio/log-mel"]}
+    cells = CELLS

@@ -13,14 +13,16 @@ from contrapose_audio.pretrained import network
 
 
 class HTSAT(nn.Module):
-    """A Swin transformer on the log-mel, which is folded into a square (Chen et al., ICASSP 2022); LAION-CLAP's, without its fusion.
+    """A Swin transformer on the log-mel, which is folded into a square (Chen et al., ICASSP 2022); LAION-CLAP's, without its
+    fusion.
 
-    ``dense`` has a row for each place in time, the mean over frequencies, and ``pooled`` is their mean. Fewer frames are stretched to
-    those that the square holds: 1024 of 64 mel bands.
+    ``dense`` has a row for each place in time, the mean over frequencies, and ``pooled`` is their mean. Fewer frames are
+    stretched to those that the square holds: 1024 of 64 mel bands.
 
     Args:
-        config: what transformers' ``ClapAudioConfig`` takes; what it leaves out is as in HTSAT-tiny. For a CPU and 1 s of 98 frames:
-            ``{spec_size: 128, window_size: 4, depths: [1, 1, 1], num_attention_heads: [2, 2, 2], patch_embeds_hidden_size: 16}``.
+        config: what transformers' ``ClapAudioConfig`` takes; what it leaves out is as in HTSAT-tiny. For a CPU and 1 s of 98
+            frames: ``{spec_size: 128, window_size: 4, depths: [1, 1, 1], num_attention_heads: [2, 2, 2],
+            patch_embeds_hidden_size: 16}``.
         path: a folder with a network that transformers saved, in place of ``config``.
     """
 
