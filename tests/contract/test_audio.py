@@ -162,5 +162,5 @@ class TestDiversity(LossContract):
 
 class TestPair(ViewContract):
     spec = "audio/pair"
-    arguments = {**PARTS, "then": ["audio/gain", "audio/log-mel"]}
+    arguments = {**PARTS, "each": ["audio/gain", "audio/log-mel"]}
     cells = CELLS

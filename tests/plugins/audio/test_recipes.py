@@ -11,6 +11,7 @@ from tests.plugins.audio.sounds import noise, tone
 from contrapose import build
 from contrapose.config import Config
 from contrapose.config.schema import validate
+from contrapose.engine.components import eval_view
 from contrapose.engine.recipe import with_recipe
 from contrapose.plugins import registry
 from contrapose.types import Sample
@@ -46,16 +47,16 @@ def test_a_recipes_views_are_of_its_papers_shape(name: str) -> None:
     run = validate(with_recipe(Config.of(given)).data)
     rate = run.modalities["audio"].arguments.get("rate", 16000)
     method = build("method", run.method)
-    views = {"audio": run.views["audio"]}
-    plan = ViewPlan.from_config(
-        views, method.get("slots", ()), lambda k, n, p, **c: build(k, n, p, **{"rate": rate, **c}), ["audio"]
-    )
-    if slots := method.get("slots"):
-        assert {view.partition("/")[2] for view in plan.names} == set(slots)
     sounds = [Sample(i, {"audio": (tone(2.0, 300 * (i + 1), rate) + noise(2.0, i, rate))[None]}) for i in range(2)]
-    for planned in plan.planned:
-        if hasattr(planned.generator, "fit"):
-            planned.generator.fit(sounds)
-    made, failed = ViewMaker(plan, 0, sheet=True)(sounds[0], 0)
-    assert not failed
-    assert {tuple(torch.as_tensor(view.data).shape) for view in made} == {SHAPES[name.partition("/")[2]]}
+    heard = run.evaluate.views.get("audio") or eval_view("audio", run.views)
+    for views, slots in ((run.views["audio"], method.get("slots")), (heard, None)):
+        plan = ViewPlan.from_config(
+            {"audio": views}, slots, lambda k, n, p, **c: build(k, n, p, **{"rate": rate, **c}), ["audio"]
+        )
+        assert slots is None or {view.partition("/")[2] for view in plan.names} == set(slots)
+        for planned in plan.planned:
+            if hasattr(planned.generator, "fit"):
+                planned.generator.fit(sounds)
+        made, failed = ViewMaker(plan, 0, sheet=True)(sounds[0], 0)
+        assert not failed
+        assert {tuple(torch.as_tensor(view.data).shape) for view in made} == {SHAPES[name.partition("/")[2]]}

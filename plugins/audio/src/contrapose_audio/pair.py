@@ -25,16 +25,16 @@ class Pair:
     of two.
 
     Args:
-        then: a view of the part, or a list of them: what tells the two apart.
+        each: a view of the part, or a list of them: what tells the two apart.
         seconds: of the part.
         short: as for ``audio/crop``.
         rate: of waves that another view made, in Hz; the modality says it.
     """
 
-    def __init__(self, then: Any, seconds: Positive = 1.0, short: Short = "pad", rate: Count = 16000) -> None:
-        nodes = then if isinstance(then, list | tuple) else [then]
-        steps = [build("view", n, ("then", i), modality="audio", rate=rate) for i, n in enumerate(nodes)]
-        self.then = Compose(steps)
+    def __init__(self, each: Any, seconds: Positive = 1.0, short: Short = "pad", rate: Count = 16000) -> None:
+        nodes = each if isinstance(each, list | tuple) else [each]
+        steps = [build("view", n, ("each", i), modality="audio", rate=rate) for i, n in enumerate(nodes)]
+        self.each = Compose(steps)
         self.seconds, self.short, self.rate = seconds, short, rate
         self.view_names = ("a", "b")
 
@@ -43,23 +43,23 @@ class Pair:
         recording = recording_of(sample.data["audio"], self.rate)
         part = anywhere(recording, samples_in(self.seconds, recording.rate), self.short, rng)
         heard = replace(sample, data={**sample.data, "audio": part.data})
-        made = [self.then(heard, rng)[0] for _ in self.view_names]
+        made = [self.each(heard, rng)[0] for _ in self.view_names]
         return [
             View(name, "audio", one.data, {**part.meta, **one.meta})
             for name, one in zip(self.view_names, made, strict=True)
         ]
 
     def fit(self, samples: Iterable[Sample]) -> None:
-        """Fit what comes then, if it fits."""
-        self.then.fit(samples)
+        """Fit what tells them apart, if it fits."""
+        self.each.fit(samples)
 
     def state_dict(self) -> dict[str, Any]:
         """What was fitted."""
-        return self.then.state_dict()
+        return self.each.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
-        self.then.load_state_dict(state)
+        self.each.load_state_dict(state)
 
     def __repr__(self) -> str:
-        return f"Pair(seconds={self.seconds}, then={self.then!r})"
+        return f"Pair(seconds={self.seconds}, each={self.each!r})"
