@@ -138,7 +138,7 @@ IN_PLUGINS = {
     *("saint", "subtab"),
     *("consert", "declutr", "e5", "mnrl", "simcse", "simcse-supervised"),
     *("cvrl", "dpc", "pace", "rho-byol", "rho-moco"),
-    *("byol-a", "clap", "clar", "cola", "cpc-audio", "wav2vec2"),
+    *("byol-a", "clap", "clar", "cpc-audio", "wav2vec2"),
 }
 
 
