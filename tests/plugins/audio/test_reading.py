@@ -36,6 +36,7 @@ STEREO = np.stack([tone(1.0, 300), noise(1.0)])
         ("FLAC", "PCM_24", 1e-6),
         ("AIFF", "PCM_16", 1e-4),
         ("OGG", "VORBIS", 0.4),
+        ("OGG", "OPUS", 0.6),
     ],
 )
 def test_any_part_of_a_file_is_what_the_whole_has_there(kind: str, subtype: str, off: float) -> None:

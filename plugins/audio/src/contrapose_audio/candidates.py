@@ -15,9 +15,9 @@ from contrapose_audio.arguments import Count
 class Candidates(Source):
     """For each anchor its target, the row of its sample and position, and ``count`` drawn rows of other positions of that sample.
 
-    wav2vec 2.0's in-utterance distractors (Baevski et al. 2020, section 3.2): drawn evenly, with replacement. A candidate that
-    isn't to count has the sample -1: all of them where an anchor has no target, the drawn ones where a sample has no other
-    position.
+    wav2vec 2.0's in-utterance distractors (Baevski et al. 2020, section 3.2): drawn evenly, with replacement. They take
+    (anchors x (1 + count) x width) numbers. A candidate that isn't to count has the sample -1: all of them where an anchor has
+    no target, the drawn ones where a sample has no other position.
 
     Args:
         of: the table of the targets, of one view.

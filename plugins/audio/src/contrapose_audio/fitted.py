@@ -113,7 +113,7 @@ class Mixup(Fitted):
 class Normalise(Fitted):
     """(x - mean) / std, both of all values of the training split's log-mels: one number each, as in BYOL-A (Niizumi et al., 2021).
 
-    After ``audio/mixup``, which needs logarithms as they are.
+    After ``audio/mixup``, which needs logarithms as they are, and before ``audio/resize-crop``, whose canvas is 0.
 
     Args:
         most: recordings that are looked at; BYOL-A's code takes 10,000.

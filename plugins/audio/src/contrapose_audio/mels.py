@@ -67,8 +67,8 @@ def resize_crop(
 ) -> Tensor:
     """BYOL-A's random resize crop (Niizumi et al., 2021): a rectangle of a larger canvas, brought to the log-mel's size.
 
-    The log-mel lies in the middle of the canvas, which is 0 elsewhere. Cubic interpolation between the corners, as in the authors'
-    code; the rectangle is cut off where the canvas ends.
+    The log-mel lies in the middle of the canvas, which is 0 elsewhere: the mean, after ``audio/normalise``. Cubic interpolation
+    between the corners, as in the authors' code; the rectangle is cut off where the canvas ends.
 
     Args:
         bands: height of the rectangle, as a share of the bands, uniform.
