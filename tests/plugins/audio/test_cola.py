@@ -88,6 +88,7 @@ def test_cola_is_the_authors_cross_entropy(similarity: str, engine: Engine) -> N
         torch.testing.assert_close(grads[name], parameter.grad, rtol=1e-7, atol=1e-10)
 
 
-@pytest.mark.parametrize("similarity", ["bilinear", pytest.param("cosine", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("similarity", ["bilinear", "cosine"])
 def test_two_processes_equal_one(similarity: str) -> None:
     assert_ddp_equivalent(method(similarity), [batch(seed) for seed in range(2)])

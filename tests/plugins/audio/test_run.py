@@ -10,6 +10,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 from tests.plugins.audio.sounds import file, noise, tone
+from tests.plugins.video.films import film
 
 import contrapose as cp
 from contrapose.engine.build import Parts
@@ -107,6 +108,27 @@ def test_stereo_goes_all_the_way(folder: Path) -> None:
         config(modalities={"audio": {"columns": "file", "channels": 2}}, encoders={"audio": two}), out="run", quiet=True
     )
     assert run.method.encoders["audio"].channels == 2
+
+
+def test_a_video_and_its_sound_come_from_one_file(folder: Path) -> None:
+    for i in range(3):
+        (folder / f"{i}.mp4").write_bytes(film(8 + i, sound=i < 2))
+    (folder / "films.csv").write_text("file\n0.mp4\n1.mp4\n2.mp4")
+    said = {
+        "data": "films.csv",
+        "split": "none",
+        "modalities": {"video": "file", "audio": "file"},
+        "views": {
+            "video": {"use": "video/clip", "frames": 2},
+            "audio": {"use": [{"use": "audio/crop", "seconds": 0.2}, "audio/log-mel"]},
+        },
+        "encoders": {"video": {"use": "video/small", "width": 2}, "audio": {"use": "audio/small", "width": 2}},
+        "method": {"use": "clip", "pair": ["video", "audio"]},
+        "train": {**TRAIN, "batch_size": 3},
+    }
+    (batch,) = Parts(cp.Config.of(said)).train_loader()
+    assert {name: len(view) for name, view in batch.views.items()} == {"video/0": 3, "audio/0": 2}, "one has no sound"
+    assert batch.views["audio/0"].meta["duration"].tolist() == pytest.approx([0.64, 0.64], abs=0.07)
 
 
 def test_an_encoder_says_what_it_needs(folder: Path) -> None:
