@@ -16,8 +16,9 @@ class Candidates(Source):
     """For each anchor its target, the row of its sample and position, and ``count`` drawn rows of other positions of that sample.
 
     wav2vec 2.0's in-utterance distractors (Baevski et al. 2020, section 3.2): drawn evenly, with replacement. They take
-    (anchors x (1 + count) x width) numbers. A candidate that isn't to count has the sample -1: all of them where an anchor has
-    no target, the drawn ones where a sample has no other position.
+    (anchors x (1 + count) x width) numbers. A candidate that isn't to count has no origin, so that ``denominator:
+    origin(candidates)`` leaves it out: all of them where an anchor has no target, the drawn ones where a sample has no other
+    position.
 
     Args:
         of: the table of the targets, of one view.
@@ -45,9 +46,8 @@ class Candidates(Source):
                 raise ConfigError(f"no column {self.unlike!r} in {self.refs[0]}{did_you_mean(self.unlike, meta)}")
             counts[:, 1:] &= meta[self.unlike][:, 1:] != meta[self.unlike][:, :1]
         draw = torch.arange(1 + self.count, device=index.device).expand_as(index)
-        own = {"origin": torch.full_like(index, ident(self.name)), "draw": draw}
-        sample = meta["sample"].masked_fill(~counts, -1)
-        return Rows(pool.z[index], {**meta, **own, "sample": sample}, private=True, ready=pool.ready)
+        origin = torch.full_like(index, ident(self.name)).masked_fill_(~counts, -1)
+        return Rows(pool.z[index], {**meta, "origin": origin, "draw": draw}, private=True, ready=pool.ready)
 
     def _drawn(self, pool: Rows, q: Rows, out: Step) -> tuple[Tensor, Tensor]:
         """Which rows of the pool (Q, 1 + count), the target first, and whether each counts."""
