@@ -44,7 +44,8 @@ def test_pooled_has_its_width_for_any_number_of_texts(text: Text, batch: Batch, 
     assert encoder.modality == "text"
     for rows in (0, 1, 4):
         taps = encoder({name: t[:rows] for name, t in batch.items()})
-        assert taps.keys() == encoder.dims.keys() == {"pooled"}
+        assert taps.keys() == encoder.dims.keys() == {"pooled", "masked"}
+        assert not taps["masked"].numel(), "nothing is masked"
         assert taps["pooled"].shape == (rows, 32)
 
 

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from tokenizers import Tokenizer
 
 from contrapose.data.cells import read_bytes
 from contrapose.errors import CheckpointError, ConfigError, DataError
 from contrapose.types import Suggestion
-from contrapose_text import cutoff
+from contrapose_text import cutoff, masking
 from contrapose_text.suggest import suggest
 from contrapose_text.texts import Columns, Marked
 from contrapose_text.tokenizer import SMALLEST, TRAINED, fixed, load, pad_of, train
@@ -99,7 +100,9 @@ class Text:
         }
 
     def collate(self, items: Sequence[str | Marked]) -> dict[str, Any]:
-        """``ids`` int64 and ``mask`` bool, both (n, ``max_length``), filled up on the right; ``cut`` where some is to be cut off.
+        """``ids`` int64 and ``mask`` bool, both (n, ``max_length``), filled up on the right.
+
+        Beside them ``cut`` where some is to be cut off, and ``masked``, the places and what stood there, where tokens are masked.
 
         All batches have one width, so that all views of a batch go through an encoder together, as BatchNorm in a head would
         have it; our encoders leave out the columns that nobody needs.
@@ -110,16 +113,30 @@ class Text:
         mask[:, 0] = True  # a text of which a given tokenizer knows nothing is one token, the pad
         ids = np.array([encoding.ids for encoding in found], dtype=np.int64)
         marks = [item if isinstance(item, Marked) else Marked(item, 0) for item in items]
+        places = [np.flatnonzero(np.array(encoding.special_tokens_mask) == 0) for encoding in found]
         for row, mark in enumerate(marks):
             if mark.shuffled:
-                places = np.flatnonzero(np.array(found[row].special_tokens_mask) == 0)
-                ids[row, places] = ids[row, np.random.default_rng(mark.seed).permutation(places)]
+                ids[row, places[row]] = ids[row, np.random.default_rng(mark.seed).permutation(places[row])]
         batch: dict[str, Any] = {"ids": torch.from_numpy(ids), "mask": mask}
+        if any(mark.masked for mark in marks):
+            batch["masked"] = self._mask(ids, places, marks)
         if any(mark.tokens or mark.features for mark in marks):
             batch["cut"] = cutoff.collated(
                 [m.seed for m in marks], [m.tokens for m in marks], [m.features for m in marks]
             )
         return batch
+
+    def _mask(
+        self, ids: NDArray[np.int64], places: Sequence[NDArray[np.int64]], marks: Sequence[Marked]
+    ) -> dict[str, Any]:
+        """Mask tokens of ``ids`` (n, L), in place."""
+        tokenizer, whole = self._fitted(), ids.copy()
+        mask, vocabulary = masking.mask_of(tokenizer), self.facts()["vocabulary"]
+        hidden = [
+            masking.hide(ids[row], places[row], mark.masked, mark.seed, mask, vocabulary)
+            for row, mark in enumerate(marks)
+        ]
+        return masking.collated([(at, whole[row, at]) for row, at in enumerate(hidden)])
 
     def preview(self, data: str | Marked) -> dict[str, str]:
         """``text/plain``: the text itself."""
