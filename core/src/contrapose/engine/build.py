@@ -209,6 +209,7 @@ class Parts:
             balance=t.balance if part == "train" else None,
             together=t.together,
             distinct=t.distinct,
+            buckets=t.buckets if part == "train" else None,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,
             device=device,

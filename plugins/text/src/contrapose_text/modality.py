@@ -156,6 +156,10 @@ class Text:
         ]
         return masking.collated([(at, whole[row, at]) for row, at in enumerate(hidden)])
 
+    def lengths(self, items: Sequence[str]) -> list[int]:
+        """How many tokens each text has, at most ``max_length``."""
+        return [len(tokens) for tokens in self._tokens(items)]
+
     def preview(self, data: str | Marked) -> dict[str, str]:
         """``text/plain``: the text itself."""
         return {"text/plain": str(data)}
