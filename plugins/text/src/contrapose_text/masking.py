@@ -31,7 +31,7 @@ def mask_of(tokenizer: Tokenizer) -> int:
 
     So a tokenizer that is trained on a corpus needs no further token. Raises ``ConfigError``.
     """
-    names = _NAMES
+    names: tuple[str, ...] = _NAMES
     if isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):
         names = (*names, _UNUSED)
     found = next((id for name in names if (id := tokenizer.token_to_id(name)) is not None), None)
