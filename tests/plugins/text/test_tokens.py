@@ -133,7 +133,7 @@ def test_a_run_is_the_same_with_it_by_workers_and_in_buckets(tmp_path: Path) -> 
             "data": str(tmp_path / "rows.csv"),
             "modalities": {"text": {"columns": "name", "vocabulary": 300, "max_length": 24, **text}},
             "views": {"text": "text/dropout"},
-            "encoders": {"text": {"use": "text/transformer", "layers": 1, "width": 8, "heads": 1}},
+            "encoders": {"text": {"use": "text/bag", "width": 8}},
             "method": "text/simcse",
             "train": {
                 "epochs": 2,
