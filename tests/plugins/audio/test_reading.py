@@ -151,6 +151,26 @@ def test_of_truncated_and_damaged_files_the_part_that_is_there_is_read(kind: str
         assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # soundfile's, of seeks before the beginning
+def test_whatever_bytes_are_changed_it_is_read_or_refused_in_one_line() -> None:
+    rng, read, said = np.random.default_rng(0), 0, []
+    for data in [*(file(noise(0.3), kind=kind) for kind in ("WAV", "FLAC", "OGG", "RF64", "AU")), film(3, sound=True)]:
+        for _ in range(30):
+            hurt = bytearray(data[: len(data) if rng.random() < 0.8 else int(rng.integers(len(data)))])
+            for place in rng.integers(min(len(hurt), 80) or 1, size=3):
+                hurt[place : place + 1] = bytes([int(rng.integers(256))])
+            try:
+                found = load(bytes(hurt))
+                assert found.read(0, min(len(found), 1600)).shape == (1, min(len(found), 1600))
+                read += 1
+            except DataError as error:
+                said.append(str(error))
+    assert min(read, len(said)) > 20
+    assert all(len(line.splitlines()) == 1 for line in said)
+
+
 def test_samples_that_are_no_numbers_cost_the_parts_that_have_them() -> None:
     found = load(file(_nan(), subtype="FLOAT"))
     assert found.read(0, 8000).shape == (1, 8000)
