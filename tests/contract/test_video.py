@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.plugins.video.films import film
 
 from contrapose.testing import (
@@ -77,6 +78,19 @@ class TestFrames(ViewContract):
         return [Sample(i, {"video": row["clip"]}) for i, row in enumerate(rows)]
 
 
+class TestFlow(ViewContract):
+    spec = "video/flow"
+    modality = "video"
+    cells = TestFrames.cells
+    loaded = TestFrames.loaded
+    random = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("cv2", reason="OpenCV isn't installed: pip install 'contrapose-video[opencv]'")
+        return {}
+
+
 class TestFame(MixerContract):
     spec = "video/fame"
     cells = [{"clip": film(grainy(frames, 32, 32, frames))} for frames in (20, 13, 9)]
@@ -124,7 +138,6 @@ class TestMethods(MethodContract):
         "video/cvrl": {},
         "video/rho-moco": {"clips": 2},
         "video/rho-byol": {},
-        "video/fame": {},
     }
 
 

@@ -39,6 +39,7 @@ def register_view_generators() -> list[Spec]:
         _at("eval", "clips:Evaluation", "clips spread evenly over the video, the same each time"),
         _at("crop", "frames:crop", "one random rectangle of all frames, resized, perhaps mirrored"),
         _at("frames", "frames:Frames", "a view of pictures on every frame, by one draw for the clip"),
+        _at("flow", "flow:Flow", "optical flow in place of colours, by OpenCV or RAFT"),
         _at("fame", "fame:Fame", "what moves, pasted on another clip of the batch", _FAME),
     ]
 
