@@ -116,6 +116,18 @@ class TestTorchvision(EncoderContract):
     view = {"use": "video/eval", "frames": 4, "size": 32}
 
 
+class TestVideoMAE(EncoderContract):
+    spec = "video/videomae"
+    cells = CELLS
+    view = {"use": "video/eval", "frames": 4, "size": 32}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("transformers", reason="pip install 'contrapose-video[transformers]'")
+        small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+        return {"config": {"image_size": 32, "num_frames": 4, **small}}
+
+
 class TestPredict(HeadContract):
     spec = "video/predict"
     arguments = {"blocks": 4, "steps": 2}
