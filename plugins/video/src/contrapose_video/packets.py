@@ -80,9 +80,7 @@ def _sizer(height: int, width: int) -> Sized:
 
     def sized(frame: Any) -> Frames:
         kind = "rgb24" if (frame.height, frame.width) == (height, width) else "rgba"
-        made: Frames = scaler.reformat(frame, width, height, kind, interpolation="BILINEAR", threads=1).to_ndarray()[
-            ..., :3
-        ]
-        return made
+        made = scaler.reformat(frame, width, height, kind, interpolation="BILINEAR", threads=1)
+        return np.asarray(made.to_ndarray()[..., :3], np.uint8)
 
     return sized
