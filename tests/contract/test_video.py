@@ -107,6 +107,18 @@ class TestFuture(HeadContract):
     places = 8
 
 
+class TestRemember(HeadContract):
+    spec = "video/remember"
+    arguments = {"blocks": 4, "steps": 2, "slots": 8}
+    places = 8
+
+
+class TestEnds(HeadContract):
+    spec = "video/ends"
+    arguments = {"blocks": 4, "steps": 2}
+    places = 8
+
+
 class TestClassify(LossContract):
     spec = "video/classify"
     arguments = {"column": "label", "classes": 3}
@@ -124,3 +136,12 @@ class TestPace(MethodContract):
 class TestDpc(MethodContract):
     spec = "video/dpc"
     arguments = {"blocks": 3, "steps": 1}
+
+
+class TestMemDpc(MethodContract):
+    spec = "video/memdpc"
+    arguments = {"blocks": 3, "steps": 1}
+
+
+class TestPairs(MethodContract):
+    specs: dict[str, dict[str, Any]] = {"video/video-clip": {}, "video/video-audio": {}}

@@ -136,7 +136,7 @@ IN_PLUGINS = {
     *("depthcontrast", "pointcontrast", "strl", "ulip"),
     *("saint", "subtab"),
     *("consert", "declutr", "e5", "mnrl", "simcse", "simcse-supervised"),
-    *("cvrl", "dpc", "pace", "rho-byol", "rho-moco"),
+    *("cvrl", "dpc", "memdpc", "pace", "rho-byol", "rho-moco", "video-audio", "video-clip"),
 }
 
 

@@ -10,14 +10,18 @@ _CVRL = "Qian et al., CVRL, CVPR 2021, arXiv:2008.03800"
 _RHO = "Feichtenhofer et al., CVPR 2021, arXiv:2104.14558"
 _PACE = "Wang et al., ECCV 2020, arXiv:2008.05861"
 _DPC = "Han et al., DPC, ICCV Workshops 2019, arXiv:1909.04656"
+_CLIP4CLIP = "Luo et al., CLIP4Clip, 2021, arXiv:2104.08860"
+_GDT = "Patrick et al., GDT, ICCV 2021, arXiv:2003.04298"
+_COCLR = "Han et al., CoCLR, NeurIPS 2020, arXiv:2010.09709"
+_MEMDPC = "Han et al., MemDPC, ECCV 2020, arXiv:2008.01065"
 
 
 def _at(name: str, target: str, summary: str, paper: str | None = None) -> Spec:
     return Spec(name, f"contrapose_video.{target}", summary, modality="video", paper=paper)
 
 
-def _method(name: str, attr: str, summary: str, paper: str) -> Spec:
-    return Spec(name, f"contrapose_video.methods:{attr}", summary, paper=paper)
+def _method(name: str, attr: str, summary: str, paper: str, module: str = "methods") -> Spec:
+    return Spec(name, f"contrapose_video.{module}:{attr}", summary, paper=paper)
 
 
 @hookimpl
@@ -53,10 +57,17 @@ def register_encoders() -> list[Spec]:
 
 @hookimpl
 def register_heads() -> list[Spec]:
-    """DPC's."""
+    """DPC's and MemDPC's."""
     return [
         Spec("predict", "contrapose_video.dpc:Predict", "blocks seen predict the places of those to come", paper=_DPC),
         Spec("future", "contrapose_video.dpc:Future", "the places of the last blocks", paper=_DPC),
+        Spec(
+            "remember",
+            "contrapose_video.memdpc:Remember",
+            "blocks seen predict both ends out of a memory",
+            paper=_MEMDPC,
+        ),
+        Spec("ends", "contrapose_video.memdpc:Ends", "the places of the last blocks and of the first", paper=_MEMDPC),
     ]
 
 
@@ -75,4 +86,7 @@ def register_methods() -> list[Spec]:
         _method("rho-byol", "rho_byol", "each clip predicts a momentum twin's projection of the others", _RHO),
         _method("pace", "pace", "at which pace a clip was taken, and of which video it is", _PACE),
         _method("dpc", "dpc", "a clip so far predicts each place of what comes", _DPC),
+        _method("memdpc", "memdpc", "both ways, and out of a memory", _MEMDPC),
+        _method("video-clip", "video_clip", "a video finds its text, and a text its video", _CLIP4CLIP, "pairs"),
+        _method("video-audio", "video_audio", "a clip finds its sound, and a sound its clip", _GDT, "pairs"),
     ]
