@@ -11,8 +11,9 @@ from contrapose_video.dpc import Cell, check, foretold, orthogonal, split
 class Remember(nn.Module):
     """Predict the last ``steps`` blocks from those before, and the first ones from those after, as mixtures of a memory.
 
-    ``MemDPC_BD`` of github.com/TengdaHan/MemDPC, without its dropout: a prediction is the mean of ``slots`` learnt vectors, weighted
-    by a softmax of what the context says. Each direction has its own recurrent unit; the memory and the layers that address it are shared.
+    ``MemDPC_BD`` of github.com/TengdaHan/MemDPC, without its dropout: a prediction is the mean of ``slots`` learnt vectors,
+    weighted by a softmax of what the context says. Each direction has its own recurrent unit; the memory and the layers that
+    address it are shared.
 
     Args:
         dim: width of the input, of the predictions and of the memory's vectors.

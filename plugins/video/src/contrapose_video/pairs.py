@@ -11,7 +11,7 @@ Data = dict[str, Any]
 
 
 def video_clip(text: str = "text", tau: Positive = 0.07, out: Count = 512) -> Data:
-    """CLIP's loss between a video and its text (CLIP4Clip, Luo et al. 2021, with ``meanP``): linear projections, a learnt temperature.
+    """CLIP's loss between a video and its text (CLIP4Clip, Luo et al. 2021): linear projections, a learnt temperature.
 
     Several clips of a video are several views of it, all positives of its text.
 
@@ -33,9 +33,9 @@ def video_audio(
 ) -> Data:
     """A clip and its sound find each other among those of the batch, both ways (GDT, Patrick et al. 2021: its cross-modal loss).
 
-    ``near`` compares the ``time`` of a clip and of a sound, so both modalities' views must tell it, in seconds of the same clock. Then
-    a clip and a sound of one video that are farther apart are no positives; nor are they negatives, unless ``shifted``, which is GDT's
-    learning to tell a shift in time (and the hard negatives of AVTS, Korbar et al. 2018). (In the authors' code keys get no gradient.)
+    ``near`` compares the ``time`` of a clip and of a sound, so both modalities' views must tell it, by one clock. A clip and a
+    sound of one video that are farther apart are then no positives; nor are they negatives, unless ``shifted``, which is GDT's
+    learning to tell a shift in time, and AVTS's hard negatives (Korbar et al. 2018). (In the authors' code keys get no gradient.)
 
     Args:
         audio: the other modality.
