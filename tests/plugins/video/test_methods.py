@@ -201,7 +201,7 @@ def test_dpc_is_the_authors_score_over_all_places_to_come() -> None:
 
 def test_memdpc_is_the_authors_two_losses_over_one_memory() -> None:
     """MemDPC_BD: the clip and its reversal, each through its own GRU, and both through one memory; the two losses are added."""
-    made, now = method("memdpc", blocks=BLOCKS, steps=STEPS, slots=7), batch(0, ("clip",))
+    made, now = method("memdpc", blocks=BLOCKS, steps=STEPS, memory=7), batch(0, ("clip",))
 
     def expected() -> Tensor:
         dense = made.encoders["video"](now.views["video/clip"].data)["dense"].view(N, BLOCKS, PLACES, WIDTH)
@@ -245,7 +245,7 @@ def test_places_that_are_no_blocks_are_told() -> None:
         ("rho-byol", {"clips": 3}, ("clip_0", "clip_1", "clip_2")),
         ("pace", {"paces": 3}, ("a", "b")),
         ("dpc", {"blocks": BLOCKS, "steps": STEPS}, ("clip",)),
-        ("memdpc", {"blocks": BLOCKS, "steps": STEPS, "slots": 7}, ("clip",)),
+        ("memdpc", {"blocks": BLOCKS, "steps": STEPS, "memory": 7}, ("clip",)),
     ],
 )
 def test_two_processes_equal_one(name: str, arguments: dict[str, Any], slots: tuple[str, ...]) -> None:

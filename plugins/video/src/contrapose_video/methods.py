@@ -171,7 +171,7 @@ def memdpc(
     Args:
         blocks: of a clip, as the encoder has them.
         steps: how many of them are predicted at each end.
-        slots: vectors of the memory.
+        memory: how many vectors it holds.
     """
     heads = {"blocks": blocks, "steps": steps}
     term = {
@@ -186,7 +186,7 @@ def memdpc(
     return {
         "slots": ["clip"],
         "branches": {
-            "context": {"views": "*", "tap": "dense", "predictor": {"use": "video/remember", **heads, "slots": slots}},
+            "context": {"views": "*", "tap": "dense", "predictor": {"use": "video/remember", **heads, "slots": memory}},
             "ends": {"views": "*", "tap": "dense", "projector": {"use": "video/ends", **heads}},
         },
         "terms": {"both_ways": term},

@@ -20,6 +20,10 @@ def _at(name: str, target: str, summary: str, paper: str | None = None) -> Spec:
     return Spec(name, f"contrapose_video.{target}", summary, modality="video", paper=paper)
 
 
+def _run(name: str, summary: str, paper: str) -> Spec:
+    return Spec(name, f"contrapose_video:recipes/{name}.yaml", summary, modality="video", paper=paper)
+
+
 def _method(name: str, attr: str, summary: str, paper: str, module: str = "methods") -> Spec:
     return Spec(name, f"contrapose_video.{module}:{attr}", summary, paper=paper)
 
@@ -39,6 +43,7 @@ def register_view_generators() -> list[Spec]:
         _at("rho", "clips:Rho", "clips at independent moments, decoded at once", _RHO),
         _at("neighbours", "clips:Neighbours", "two clips within some seconds of each other"),
         _at("pace", "clips:Pace", "two clips, each at a random pace", _PACE),
+        _at("streams", "streams:Streams", "two clips, each for a network of colours and one of motion", _COCLR),
         _at("eval", "clips:Evaluation", "clips spread evenly over the video, the same each time"),
         _at("crop", "frames:crop", "one random rectangle of all frames, resized, perhaps mirrored"),
         _at("frames", "frames:Frames", "a view of pictures on every frame, by one draw for the clip"),
@@ -89,4 +94,18 @@ def register_methods() -> list[Spec]:
         _method("memdpc", "memdpc", "both ways, and out of a memory", _MEMDPC),
         _method("video-clip", "video_clip", "a video finds its text, and a text its video", _CLIP4CLIP, "pairs"),
         _method("video-audio", "video_audio", "a clip finds its sound, and a sound its clip", _GDT, "pairs"),
+    ]
+
+
+@hookimpl
+def register_recipes() -> list[Spec]:
+    """The papers' runs, of which a config needs to give but the data: ``recipe: video/cvrl``."""
+    return [
+        _run("cvrl", "CVRL on Kinetics: batches of 1,024", _CVRL),
+        _run("rho-moco", "MoCo on four clips of a video on Kinetics: batches of 64", _RHO),
+        _run("rho-byol", "BYOL on two clips of a video on Kinetics: batches of 64", _RHO),
+        _run("pace", "pace prediction on UCF101: R(2+1)D-18, batches of 30", _PACE),
+        _run("dpc", "DPC on Kinetics at 128 pixels: batches of 128", _DPC),
+        _run("memdpc", "MemDPC on UCF101 at 128 pixels: batches of 16", _MEMDPC),
+        _run("coclr", "CoCLR on UCF101: an S3D for colours, one for flow, batches of 64", _COCLR),
     ]
