@@ -161,7 +161,7 @@ def dpc(blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3) -> Data:
 
 
 def memdpc(
-    blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3, slots: Annotated[int, Field(ge=1)] = 1024
+    blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3, memory: Annotated[int, Field(ge=1)] = 1024
 ) -> Data:
     """`dpc` whose predictions are mixtures of a memory, and look both ways (MemDPC, Han, Xie and Zisserman, ECCV 2020).
 
