@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,36 @@ def test_two_decoders_agree_within_rounding() -> None:
     data = film(coarse.repeat(12, axis=1).repeat(12, axis=2), codec="libx264")
     a, b = (load(data, decoder=decoder).frames(np.arange(6)).astype(float) for decoder in ("decord", "pyav"))
     assert np.abs(a - b).mean() < 2
+
+
+GRAIN = np.random.default_rng(0).integers(0, 255, (32, 92, 3), dtype=np.uint8)
+LONG = film(
+    np.stack([GRAIN[:, i : i + 32] for i in range(60)]),
+    codec="libx264",
+    options={"g": "20", "sc_threshold": "0", "bf": "3", "b_strategy": "0"},
+)
+
+
+@pytest.mark.parametrize("asked", [[0], [59], [18, 19, 20, 21], [3, 5, 7, 44, 46], list(range(60))], ids=str)
+def test_what_no_frame_refers_to_is_skipped_and_nothing_else_changes(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H.264 whose groups of 20 frames have B-frames: bit for bit the frames that decoding all of them gives."""
+    footage = load(LONG, decoder="pyav")
+    assert footage.keys.tolist() == [0, 20, 40]
+    made = footage.frames(np.array(asked), short=16)
+    monkeypatch.setattr("contrapose_video.packets.by_key_frames", lambda *_: None)
+    np.testing.assert_array_equal(made, footage.frames(np.arange(60), short=16)[asked])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"keys": np.array([0, 23, 47])}, {"times": np.arange(60) / 10 + 9e-5}], ids=["keys", "times"]
+)
+def test_an_index_that_is_wrong_changes_no_frame(wrong: dict[str, Any]) -> None:
+    """Decoding begins elsewhere then, and frames that don't come under the very time that was told are sought in order."""
+    footage = load(LONG, decoder="pyav")
+    asked = np.array([2, 22, 23, 25, 50])
+    np.testing.assert_array_equal(replace(footage, **wrong).frames(asked), footage.frames(asked))
 
 
 def test_folders_gifs_and_arrays_are_videos_too(tmp_path: Path) -> None:
