@@ -97,6 +97,7 @@ def clips(made: Parts, epochs: int = 2) -> list[Batch]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize(
     "workers", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
 )
