@@ -51,7 +51,7 @@ class TestClip(ViewContract):
 class TestSamplers(ViewContract):
     specs: dict[str, dict[str, Any]] = {
         f"video/{name}": {"frames": 2, "stride": 1, "side": 32, "size": 16, "then": "video/crop"}
-        for name in ("cvrl", "rho", "neighbours", "pace")
+        for name in ("cvrl", "rho", "neighbours", "pace", "streams")
     }
     cells = CELLS
 
