@@ -12,6 +12,7 @@ from contrapose.testing import (
     HeadContract,
     LossContract,
     MethodContract,
+    MixerContract,
     ModalityContract,
     ViewContract,
 )
@@ -76,6 +77,12 @@ class TestFrames(ViewContract):
         return [Sample(i, {"video": row["clip"]}) for i, row in enumerate(rows)]
 
 
+class TestFame(MixerContract):
+    spec = "video/fame"
+    cells = [{"clip": film(grainy(frames, 32, 32, frames))} for frames in (20, 13, 9)]
+    view = {"use": "video/eval", "frames": 4, "size": 32}
+
+
 ENCODERS: dict[str, dict[str, Any]] = {
     "video/small": {"width": 4},
     "video/blocks": {"blocks": 2, "encoder": {"use": "video/small", "width": 4}},
@@ -125,7 +132,17 @@ class TestClassify(LossContract):
 
 
 class TestMethods(MethodContract):
-    specs: dict[str, dict[str, Any]] = {"video/cvrl": {}, "video/rho-moco": {"clips": 2}, "video/rho-byol": {}}
+    specs: dict[str, dict[str, Any]] = {
+        "video/cvrl": {},
+        "video/rho-moco": {"clips": 2},
+        "video/rho-byol": {},
+        "video/fame": {},
+    }
+
+
+class TestFamesMethod(MethodContract):
+    spec = "video/fame"
+    arguments = {"views": {"fused": {"use": "mix", "of": "a"}}}  # the kit's rows are no clips
 
 
 class TestPace(MethodContract):

@@ -9,6 +9,7 @@ CONTRAPOSE_API = 1
 _CVRL = "Qian et al., CVRL, CVPR 2021, arXiv:2008.03800"
 _RHO = "Feichtenhofer et al., CVPR 2021, arXiv:2104.14558"
 _PACE = "Wang et al., ECCV 2020, arXiv:2008.05861"
+_FAME = "Ding et al., FAME, CVPR 2022, arXiv:2109.15130"
 _DPC = "Han et al., DPC, ICCV Workshops 2019, arXiv:1909.04656"
 _CLIP4CLIP = "Luo et al., CLIP4Clip, 2021, arXiv:2104.08860"
 _GDT = "Patrick et al., GDT, ICCV 2021, arXiv:2003.04298"
@@ -47,6 +48,7 @@ def register_view_generators() -> list[Spec]:
         _at("eval", "clips:Evaluation", "clips spread evenly over the video, the same each time"),
         _at("crop", "frames:crop", "one random rectangle of all frames, resized, perhaps mirrored"),
         _at("frames", "frames:Frames", "a view of pictures on every frame, by one draw for the clip"),
+        _at("fame", "fame:Fame", "what moves, pasted on another clip of the batch", _FAME),
     ]
 
 
@@ -91,6 +93,7 @@ def register_methods() -> list[Spec]:
         _method("rho-byol", "rho_byol", "each clip predicts a momentum twin's projection of the others", _RHO),
         _method("pace", "pace", "at which pace a clip was taken, and of which video it is", _PACE),
         _method("dpc", "dpc", "a clip so far predicts each place of what comes", _DPC),
+        Spec("fame", "contrapose_video.fame:method", "MoCo against what moves on another's background", paper=_FAME),
         _method("memdpc", "memdpc", "both ways, and out of a memory", _MEMDPC),
         _method("video-clip", "video_clip", "a video finds its text, and a text its video", _CLIP4CLIP, "pairs"),
         _method("video-audio", "video_audio", "a clip finds its sound, and a sound its clip", _GDT, "pairs"),
