@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.plugins.video.films import film
 
 from contrapose.testing import (
@@ -77,6 +78,19 @@ class TestFrames(ViewContract):
         return [Sample(i, {"video": row["clip"]}) for i, row in enumerate(rows)]
 
 
+class TestFlow(ViewContract):
+    spec = "video/flow"
+    modality = "video"
+    cells = TestFrames.cells
+    loaded = TestFrames.loaded
+    random = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("cv2", reason="OpenCV isn't installed: pip install 'contrapose-video[opencv]'")
+        return {}
+
+
 class TestFame(MixerContract):
     spec = "video/fame"
     cells = [{"clip": film(grainy(frames, 32, 32, frames))} for frames in (20, 13, 9)]
@@ -100,6 +114,18 @@ class TestTorchvision(EncoderContract):
     arguments = {"name": "mc3_18"}
     cells = CELLS
     view = {"use": "video/eval", "frames": 4, "size": 32}
+
+
+class TestVideoMAE(EncoderContract):
+    spec = "video/videomae"
+    cells = CELLS
+    view = {"use": "video/eval", "frames": 4, "size": 32}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("transformers", reason="pip install 'contrapose-video[transformers]'")
+        small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+        return {"config": {"image_size": 32, "num_frames": 4, **small}}
 
 
 class TestPredict(HeadContract):
@@ -136,7 +162,6 @@ class TestMethods(MethodContract):
         "video/cvrl": {},
         "video/rho-moco": {"clips": 2},
         "video/rho-byol": {},
-        "video/fame": {},
     }
 
 

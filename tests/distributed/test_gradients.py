@@ -135,6 +135,7 @@ def test_three_processes_equal_one(name: str, chunk: int | None, split: tuple[in
 IN_PLUGINS = {
     *("depthcontrast", "pointcontrast", "strl", "ulip"),
     *("saint", "subtab"),
+    "fame",
     *("consert", "declutr", "e5", "mnrl", "simcse", "simcse-supervised"),
     *("cvrl", "dpc", "memdpc", "pace", "rho-byol", "rho-moco", "video-audio", "video-clip"),
 }

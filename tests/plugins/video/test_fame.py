@@ -21,6 +21,7 @@ from contrapose import build
 from contrapose.config import Config
 from contrapose.engine.build import Parts
 from contrapose.errors import ConfigError
+from contrapose.testing import assert_ddp_equivalent
 from contrapose.testing.toy import outputs
 from contrapose.types import ViewBatch
 from contrapose_video.fame import Fame, foreground
@@ -145,6 +146,12 @@ def test_the_method_is_moco_in_both_directions_between_the_merged_clip_and_the_o
 
     assert len(outputs(made, now).rows("queue")) == 8
     same_value_and_gradient(made, now, expected)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one() -> None:
+    made = method("fame", {"online": HEAD}, size=8)
+    assert_ddp_equivalent(made, [batch(seed, ("a", "b", "fused")) for seed in (0, 1)])
 
 
 def test_a_config_with_the_method_makes_the_merged_view(tmp_path: Path) -> None:

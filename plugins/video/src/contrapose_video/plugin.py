@@ -10,6 +10,7 @@ _CVRL = "Qian et al., CVRL, CVPR 2021, arXiv:2008.03800"
 _RHO = "Feichtenhofer et al., CVPR 2021, arXiv:2104.14558"
 _PACE = "Wang et al., ECCV 2020, arXiv:2008.05861"
 _FAME = "Ding et al., FAME, CVPR 2022, arXiv:2109.15130"
+_VIDEOMAE = "Tong et al., NeurIPS 2022, arXiv:2203.12602"
 _DPC = "Han et al., DPC, ICCV Workshops 2019, arXiv:1909.04656"
 _CLIP4CLIP = "Luo et al., CLIP4Clip, 2021, arXiv:2104.08860"
 _GDT = "Patrick et al., GDT, ICCV 2021, arXiv:2003.04298"
@@ -48,6 +49,7 @@ def register_view_generators() -> list[Spec]:
         _at("eval", "clips:Evaluation", "clips spread evenly over the video, the same each time"),
         _at("crop", "frames:crop", "one random rectangle of all frames, resized, perhaps mirrored"),
         _at("frames", "frames:Frames", "a view of pictures on every frame, by one draw for the clip"),
+        _at("flow", "flow:Flow", "optical flow in place of colours, by OpenCV or RAFT"),
         _at("fame", "fame:Fame", "what moves, pasted on another clip of the batch", _FAME),
     ]
 
@@ -58,6 +60,7 @@ def register_encoders() -> list[Spec]:
     return [
         _at("small", "encoders:Small", "four (2+1)D convolutions for small clips on a CPU"),
         _at("torchvision", "backbones:Torchvision", "any video network of torchvision"),
+        _at("videomae", "videomae:VideoMAE", "VideoMAE's vision transformer, random or from a folder", _VIDEOMAE),
         _at("blocks", "encoders:Blocks", "another encoder on consecutive blocks, each on its own", _DPC),
     ]
 
