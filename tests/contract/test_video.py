@@ -185,5 +185,10 @@ class TestMemDpc(MethodContract):
     arguments = {"blocks": 3, "steps": 1}
 
 
+class TestTwoStream(MethodContract):
+    spec = "video/two-stream"
+    arguments = {"size": 6, "top": 2}
+
+
 class TestPairs(MethodContract):
     specs: dict[str, dict[str, Any]] = {"video/video-clip": {}, "video/video-audio": {}}

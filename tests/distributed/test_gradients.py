@@ -137,7 +137,7 @@ IN_PLUGINS = {
     *("saint", "subtab"),
     "fame",
     *("consert", "declutr", "e5", "mnrl", "simcse", "simcse-supervised"),
-    *("cvrl", "dpc", "memdpc", "pace", "rho-byol", "rho-moco", "video-audio", "video-clip"),
+    *("cvrl", "dpc", "memdpc", "pace", "rho-byol", "rho-moco", "two-stream", "video-audio", "video-clip"),
 }
 
 
