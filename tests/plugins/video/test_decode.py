@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from contrapose.errors import DataError, PluginError
 from contrapose_video.arguments import Decoder
 from contrapose_video.footage import Footage
 from contrapose_video.modality import Video
+from contrapose_video.packets import in_order
 from contrapose_video.pixels import evenly
 
 ASKED = np.array([29, 3, 3, 17, 0])
@@ -112,6 +115,22 @@ def test_an_index_that_is_wrong_changes_no_frame(wrong: dict[str, Any]) -> None:
     footage = load(LONG, decoder="pyav")
     asked = np.array([2, 22, 23, 25, 50])
     np.testing.assert_array_equal(replace(footage, **wrong).frames(asked), footage.frames(asked))
+
+
+def test_frames_that_come_too_late_are_waited_for() -> None:
+    """As FFmpeg gives those of H.264 that doesn't say how far it is out of order (opencv-doc's box.mp4); 6 has no picture."""
+    footage = Footage(b"", np.arange(12) / 10, (1, 1))
+    order = [0, 3, 2, 4, 1, 7, 5, 9, 8, 10, 11]
+    stream = SimpleNamespace(start_time=0, time_base=Fraction(1, 10))
+    file = SimpleNamespace(decode=lambda _: (SimpleNamespace(pts=pts) for pts in order), seek=lambda *_, **__: None)
+
+    def found(*asked: int) -> Any:
+        return in_order(file, stream, footage, np.array(asked), lambda frame: frame.pts)
+
+    assert found(1, 2, 4) == [1, 2, 4]
+    assert found(5, 6, 8) == [5, 7, 8]
+    with pytest.raises(DataError, match="damaged"):
+        in_order(file, stream, replace(footage, times=np.arange(13) / 10), np.array([3, 12]), lambda frame: frame.pts)
 
 
 def test_folders_gifs_and_arrays_are_videos_too(tmp_path: Path) -> None:

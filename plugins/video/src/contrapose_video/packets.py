@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from contrapose.errors import DataError
 from contrapose_video.footage import Footage, Frames
 
+LATEST = 16
+"""Frames by which one may come too late: no codec keeps more for reference."""
 Sized = Callable[[Any], Frames]
 
 
@@ -55,21 +57,30 @@ def by_key_frames(
 
 
 def in_order(file: Any, stream: Any, footage: Footage, numbers: NDArray[np.int64], sized: Sized) -> list[Frames]:
-    """By timestamps, or by counting where the file tells none: each is the first that is shown at its time or later."""
+    """By timestamps, or by counting where the file tells none: each is that of its time, or the next where there is none of it.
+
+    A decoder that doesn't know how far frames are out of order gives some too late, so the next is waited for.
+    """
     wanted = footage.times[numbers]
-    start = stream.start_time or 0
-    found: list[Frames] = []
+    start, near = stream.start_time or 0, 1e-3 * footage.interval
     if numbers[0] > 0 and footage.timed:
         file.seek(start + int(wanted[0] / float(stream.time_base)), stream=stream, backward=True)
+    rest = dict(enumerate(wanted.tolist()))
+    best: dict[int, tuple[float, Frames]] = {}
     for count, frame in enumerate(file.decode(stream)):
-        moment = footage.times[min(count, len(footage) - 1)]
+        moment = float(footage.times[min(count, len(footage) - 1)])
         if footage.timed and frame.pts is not None:
             moment = (frame.pts - start) * float(stream.time_base)
-        while len(found) < len(wanted) and moment >= wanted[len(found)] - 1e-3 * footage.interval:
-            found.append(sized(frame))
-        if len(found) == len(wanted):
-            return found
-    raise DataError(f"{footage.name}: damaged, as it has {len(footage)} frames, but not all can be decoded")
+        for i, due in [*rest.items()]:
+            if moment >= due - near and (i not in best or moment < best[i][0]):
+                best[i] = moment, sized(frame)
+                if moment <= due + near:
+                    del rest[i]
+        if not rest or (len(best) == len(wanted) and moment > wanted[-1] + LATEST * footage.interval):
+            break
+    if len(best) < len(wanted):
+        raise DataError(f"{footage.name}: damaged, as it has {len(footage)} frames, but not all can be decoded")
+    return [best[i][1] for i in range(len(wanted))]
 
 
 def _sizer(height: int, width: int) -> Sized:
@@ -80,9 +91,7 @@ def _sizer(height: int, width: int) -> Sized:
 
     def sized(frame: Any) -> Frames:
         kind = "rgb24" if (frame.height, frame.width) == (height, width) else "rgba"
-        made: Frames = scaler.reformat(frame, width, height, kind, interpolation="BILINEAR", threads=1).to_ndarray()[
-            ..., :3
-        ]
-        return made
+        made = scaler.reformat(frame, width, height, kind, interpolation="BILINEAR", threads=1)
+        return np.asarray(made.to_ndarray()[..., :3], np.uint8)
 
     return sized
