@@ -64,6 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_page_is_followed(place: Path) -> None:
     pytest.importorskip("cv2", exc_type=ImportError)
     done = follow(TEXT, place, lambda *a: here(*a) and "")

@@ -109,7 +109,8 @@ def test_a_sound_without_a_time_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "other", "arguments"), [("video-clip", "text", {}), ("video-audio", "audio", {"near": 1.0})]
+    ("name", "other", "arguments"),
+    [pytest.param("video-clip", "text", {}, marks=pytest.mark.slow), ("video-audio", "audio", {"near": 1.0})],
 )
 def test_two_processes_equal_one(name: str, other: str, arguments: dict[str, Any]) -> None:
     made = method(name, other, **arguments)

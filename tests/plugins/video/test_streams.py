@@ -92,5 +92,6 @@ def test_each_network_learns_from_what_the_other_finds(learn: str | None) -> Non
         assert any(f".{stream}." in n for n in grads) == (learn in (None, stream))
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one() -> None:
     assert_ddp_equivalent(two_stream(), [batch(seed, NAMES) for seed in range(2)])
