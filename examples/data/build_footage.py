@@ -66,14 +66,17 @@ def said(path: Path) -> str:
         return f"{file.streams.video[0].codec_context.name} in {file.format.name.split(',')[0]}"
 
 
-def in_order(path: Path, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """These frames of a film, by counting: nothing is sought, and no time is asked for."""
-    kept = []
+def in_order(path: Path, film: Footage, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """These frames of a film that is decoded whole: in the order of their times, or as they come where the file tells none."""
+    with av.open(str(path)) as file:
+        times = np.array([frame.pts for frame in file.decode(file.streams.video[0])])
+    wanted = (np.argsort(times, kind="stable") if film.timed else np.arange(len(times)))[numbers].tolist()
+    kept = {}
     with av.open(str(path)) as file:
         for count, frame in enumerate(file.decode(file.streams.video[0])):
-            if count in numbers:
-                kept.append(frame.to_ndarray(format="rgb24"))
-    return np.stack(kept).astype(np.int64)
+            if count in wanted:
+                kept[count] = frame.to_ndarray(format="rgb24")
+    return np.stack([kept[count] for count in wanted]).astype(np.int64)
 
 
 def frames(film: Footage, decoder: Decoder, numbers: NDArray[np.int64], short: int | None = None) -> NDArray[np.int64]:
@@ -85,7 +88,7 @@ def compare(path: Path, decoders: Sequence[Decoder]) -> list[str]:
     """How far each decoder's frames are from the true ones, in steps of 255, and these from each other."""
     film = of_file(path, path.name, "decord")
     (height, width), numbers = film.size, np.unique(np.linspace(0, len(film) - 1, COUNT).astype(np.int64))
-    true = in_order(path, numbers)
+    true = in_order(path, film, numbers)
     apart = np.abs(np.diff(true, axis=0)).mean()
     lines = [
         f"{path.name}: {said(path)}, {width} x {height}, {len(film)} frames, {film.fps:.2f} a second; asked for decord, the plugin "

@@ -113,10 +113,12 @@ def label_retrieval(embedded: Embedded) -> list[Score]:
     scores = []
     for m in (m for m in test if m in train):
         gallery, queries = _labelled(train[m]), _labelled(test[m])
-        if gallery is None or queries is None or len(np.unique(gallery.labels)) < 2:
+        if gallery is None or queries is None:
             continue
         assert gallery.labels is not None
         assert queries.labels is not None
+        if len(np.unique(gallery.labels)) < 2:
+            continue
         mean, known = gallery.z.mean(dim=0), np.isin(queries.labels, gallery.labels)
         asked = queries.take(known)
         assert asked.labels is not None
