@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import av
 import numpy as np
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 
 from contrapose.errors import PluginError
 from contrapose_video.arguments import Decoder
-from contrapose_video.decode import DECODERS
 from contrapose_video.footage import Footage
 from contrapose_video.probe import of_file
 
@@ -105,7 +105,7 @@ def compare(path: Path, decoders: Sequence[Decoder]) -> list[str]:
 def working(path: Path) -> list[Decoder]:
     """The decoders that can be used here; the others are told of."""
     found: list[Decoder] = []
-    for decoder in DECODERS:
+    for decoder in get_args(Decoder):
         try:
             frames(of_file(path, path.name, decoder), decoder, np.array([0]))
             found.append(decoder)
