@@ -53,7 +53,7 @@ class TestClip(ViewContract):
 class TestSamplers(ViewContract):
     specs: dict[str, dict[str, Any]] = {
         f"video/{name}": {"frames": 2, "stride": 1, "side": 32, "size": 16, "then": "video/crop"}
-        for name in ("cvrl", "rho", "neighbours", "pace")
+        for name in ("cvrl", "rho", "neighbours", "pace", "streams")
     }
     cells = CELLS
 
@@ -140,6 +140,18 @@ class TestFuture(HeadContract):
     places = 8
 
 
+class TestRemember(HeadContract):
+    spec = "video/remember"
+    arguments = {"blocks": 4, "steps": 2, "slots": 8}
+    places = 8
+
+
+class TestEnds(HeadContract):
+    spec = "video/ends"
+    arguments = {"blocks": 4, "steps": 2}
+    places = 8
+
+
 class TestClassify(LossContract):
     spec = "video/classify"
     arguments = {"column": "label", "classes": 3}
@@ -166,3 +178,17 @@ class TestPace(MethodContract):
 class TestDpc(MethodContract):
     spec = "video/dpc"
     arguments = {"blocks": 3, "steps": 1}
+
+
+class TestMemDpc(MethodContract):
+    spec = "video/memdpc"
+    arguments = {"blocks": 3, "steps": 1}
+
+
+class TestTwoStream(MethodContract):
+    spec = "video/two-stream"
+    arguments = {"size": 6, "top": 2}
+
+
+class TestPairs(MethodContract):
+    specs: dict[str, dict[str, Any]] = {"video/video-clip": {}, "video/video-audio": {}}

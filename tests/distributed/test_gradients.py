@@ -138,7 +138,7 @@ IN_PLUGINS = {
     *("saint", "subtab"),
     "fame",
     *("consert", "declutr", "e5", "mnrl", "simcse", "simcse-supervised"),
-    *("cvrl", "dpc", "pace", "rho-byol", "rho-moco"),
+    *("cvrl", "dpc", "memdpc", "pace", "rho-byol", "rho-moco", "two-stream", "video-audio", "video-clip"),
 }
 
 

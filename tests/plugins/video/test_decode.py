@@ -47,13 +47,15 @@ def lacks_torchcodec() -> str:
         {"codec": "libx264", "kind": "matroska"},
         {"codec": "libvpx", "kind": "webm"},
         {"kind": "avi"},
+        {"kind": "avi", "options": {"bf": "2"}},
         {"codec": "mpeg2video", "kind": "mpeg", "fps": 25},
         {"times": UNEVEN},
     ],
-    ids=["mpeg4", "b-frames", "mkv", "webm", "avi", "mpeg", "uneven"],
+    ids=["mpeg4", "b-frames", "mkv", "webm", "avi", "avi-b-frames", "mpeg", "uneven"],
 )
 def test_each_decoder_gives_the_frames_that_are_asked_for(kind: dict[str, Any], decoder: Decoder) -> None:
-    """Also where decord itself gives others: of an MPEG program stream it took frame 5 for frame 29."""
+    """Also where decord itself gives others: of an MPEG program stream it took frame 5 for frame 29, of an AVI whose frames are
+    stored in another order (`examples/data/build_footage.py`) frame 2 for frame 100."""
     footage = load(film(**kind), decoder=decoder)
     if decoder == "torchcodec" and (reason := lacks_torchcodec()):
         with pytest.raises(PluginError, match="torchcodec can't be imported"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,13 @@ def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[n
                     raise DataError(f"more than {MOST_FRAMES:,} frames")
     except (OSError, ValueError):  # the rest of the file is damaged; av's errors are of these kinds too
         pass
-    ticks = np.unique(np.array([pts for pts, _ in found if pts is not None], dtype=np.float64))
-    if len(ticks) < len(found):  # frames that don't say when, or two at one moment: take them as evenly spaced
+    told = [pts for pts, _ in found if pts is not None]
+    ticks = np.unique(np.array(told, dtype=np.float64))
+    # AVI has no times of showing: where frames are stored in another order, FFmpeg guesses, and seeking finds others.
+    guessed = "avi" in file.format.name and any(after <= before for before, after in pairwise(told))
+    if (
+        len(ticks) < len(found) or guessed
+    ):  # nor do some others say when, or two at one moment: take them as evenly spaced
         return np.arange(len(found)) / float(stream.average_rate or RATE), False, np.empty(0, np.int64)
     keys = np.searchsorted(ticks, np.sort([float(pts) for pts, key in found if key]))
     return (ticks - ticks[:1]) * float(stream.time_base), True, keys
