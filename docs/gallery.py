@@ -19,7 +19,7 @@ from contrapose.errors import PluginError
 from contrapose.plugins import Offer, registry
 from contrapose.report.preview import as_text
 from contrapose.report.sheets import view_sheet
-from contrapose.types import Sample, View, ViewBatch
+from contrapose.types import Sample, View, ViewBatch, tree_map
 from contrapose.views import Compose
 from contrapose.views.mix import BatchMixer
 from contrapose_text.texts import Columns
@@ -46,6 +46,7 @@ DRAWN = ("Rocking horse", "Bicycle", "Concept Sedan 01")
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image/torchvision": {"transform": {"use": "RandomPerspective", "p": 1.0}},
     "image/albumentations": {"transform": {"use": "GridDistortion", "p": 1.0}},
+    "video/flow": {"bound": 6.0},
     "video/frames": {"view": "image/simclr"},
     "audio/mixup": {"seconds": SECONDS},
     "audio/pair": {"each": {"use": "audio/noise"}, "seconds": SECONDS},
@@ -58,8 +59,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 OF_LOG_MELS = [f"audio/{name}" for name in ("mask", "mixup", "resize-crop", "fader", "normalise")]
 """Which change log-mels: they get that of the sound."""
 
-MIXERS = ("in-batch", "saint")
-"""Of tables: they make their rows of a batch, here that of the pieces which are shown."""
+MIXERS = ("tabular/in-batch", "tabular/saint", "video/fame")
+"""They make their rows of a batch, here that of the pieces which are shown."""
 
 TEXTS = (
     "A painted rocking horse with a red saddle, for children from two to five years",
@@ -116,7 +117,7 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
     """Of each sample, the first two views that the generator makes, by the same draws whatever the machine."""
     modality = str(offer.spec.modality)
     node = {"use": offer.name, **ARGUMENTS.get(offer.name, {})}
-    mixer = modality == "tabular" and offer.spec.name in MIXERS
+    mixer = offer.name in MIXERS
     node |= {"of": "as it is"} if mixer else {}
     generator = build("view", node, ("views", modality), modality=modality, **parts.facts(modality))
     if mixer:
@@ -136,15 +137,20 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
 
 def _mixed(parts: Parts, modality: str, mixer: BatchMixer, samples: Sequence[Sample]) -> list[list[View]]:
     """Of each sample, two draws of what a mixer makes of all of them; of rows that an encoder mixes, what is mixed first."""
-    data = parts.modalities[modality].collate([s.data[modality] for s in samples])
+    reads = parts.modalities.get(modality) or build("modality", modality)
+    data = reads.collate([s.data[modality] for s in samples])
     index = torch.arange(len(samples))
     found: list[list[View]] = [[] for _ in samples]
     for seed in range(2):
         draws = torch.Generator().manual_seed(seed)
         made = mixer.mix(ViewBatch(data, modality, index), index, draws)
         for place, row in enumerate(made.index.tolist()):
-            found[row].append(View("", modality, {part: cells[place].numpy() for part, cells in made.data.items()}))
+            found[row].append(View("", modality, _row(made.data, place)))
     return found
+
+
+def _row(data: Any, place: int) -> Any:
+    return tree_map(lambda cells: cells[place].numpy(), data)
 
 
 def _available(

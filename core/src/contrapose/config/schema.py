@@ -160,7 +160,7 @@ class DatasetConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """By which ``views`` each modality is seen when it is embedded, and which ``evaluators`` run (all, if left out)."""
+    """By which ``views`` each modality is seen when it is embedded, and which ``evaluators`` run (the usual ones, if left out)."""
 
     views: dict[str, Node] = {}
     evaluators: list[str] | None = None
