@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FILE = "validation.csv"
 KEPT = 256 * 2**20
-"""So many bytes of a process's validation batches stay in memory, on the training device; of more none do, and all are made anew."""
+"""So many bytes of validation batches stay in a process's memory, on the training device; of more none do."""
 
 
 def require_split(parts: Parts) -> None:
@@ -65,7 +65,10 @@ def validation_batches(parts: Parts, accelerator: Accelerator) -> Callable[[], I
 
 
 class StaticBatches:
-    """The batches of ``passes`` over a loader's samples, the same at each call: from memory from the second on, if ``KEPT`` holds them."""
+    """The batches of ``passes`` over a loader's samples, the same at each call.
+
+    Unless they are more than ``KEPT`` bytes, or ``keep`` is False, they are made once.
+    """
 
     def __init__(self, loader: Loader, passes: int, keep: bool = True) -> None:
         self._loader, self._passes, self._keep = loader, passes, keep
