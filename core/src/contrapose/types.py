@@ -236,8 +236,8 @@ class Modality(Protocol):
     those that it was fitted on; ``facts()``,
     arguments that its views and encoders get where they take them (a vocabulary's size, a schema);
     ``suggest(columns, root, small)``, a ``Suggestion`` for a table of which it gets some values a column, or None, sized for a
-    ``small`` machine or for one with a GPU; ``load_columns(batch, root)``, an Arrow record batch of cells to what ``collate``
-    makes of its rows as ``load`` gives them, which raises ``DataError`` where ``load`` would for any.
+    ``small`` machine or for one with a GPU; ``load_columns(batch, root)``, an Arrow record batch of cells to a collated batch of
+    its rows, which raises ``DataError`` where a single row would.
 
     The ``cells`` of ``fit`` and ``check_cells`` are iterated as often as one likes, a mapping by column a sample. Of tables they
     may also have ``batches()``, the same as Arrow record batches, and ``names``, all columns of the data, whoever reads them.

@@ -31,12 +31,9 @@ class Marginals:
     def least(cls, parts: Sequence[NDArray[Any]]) -> Marginals:
         """Those of a table that comes in parts (n, columns), without counts where that takes less memory."""
         columns = [np.sort(np.concatenate([part[:, c] for part in parts])) for c in range(parts[0].shape[1])]
-        rows = sum(map(len, parts))
-        if (
-            not columns
-            or sum(map(_distinct, columns)) * (columns[0].itemsize + 8) < len(columns) * rows * columns[0].itemsize
-        ):
-            return cls.of(np.stack(columns, 1) if columns else parts[0][:0].reshape(rows, 0))
+        rows, size, count = sum(map(len, parts)), parts[0].itemsize, np.dtype(np.int64).itemsize
+        if sum(map(_distinct, columns)) * (size + count) <= len(columns) * rows * size:
+            return cls.of(np.concatenate(parts))
         return cls(np.concatenate(columns), np.empty(0, np.int64), rows)
 
     @classmethod
