@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from scarf_page import (  # noqa: E402
     FIGURES,
     PAGE,
     collect,
+    gains,
     helps,
+    only,
     page,
     verdict,
 )
@@ -49,6 +52,19 @@ def test_the_runs_are_of_the_table_as_it_is(found: dict) -> None:
             assert run["config"] == digest(name, run["split"], SAID), (
                 f"make tabular-scarf: {name} has changed since its runs"
             )
+
+
+def test_what_the_page_says_in_words(found: dict) -> None:
+    assert not any(helps(found, setting) for setting in SAID["settings"])
+    assert all(abs(statistics.mean(gains(found, s))) < 1 for s in ("full", "quarter"))
+    assert 1 < statistics.mean(gains(found, "noise")) < 2
+    new = only(found, SAID["new"])
+    assert len(new["tables"]) == 5
+    for setting in SAID["settings"]:
+        assert abs(statistics.mean(gains(new, setting)) - statistics.mean(gains(found, setting))) < 0.5
+    both = [name for name in found["tables"] if name not in SAID["new"]]
+    for setting, mean in {"full": 0.04, "quarter": -1.12, "noise": 1.14}.items():
+        assert statistics.mean(gains(only(found, both), setting)) == pytest.approx(mean, abs=0.006)
 
 
 # The tables
