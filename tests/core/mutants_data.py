@@ -43,6 +43,14 @@ class Undecided(Pulse):
         self.dtype = torch.float32
 
 
+class Shifted(Pulse):
+    """By column its numbers are others than by row."""
+
+    def load_columns(self, batch, root):
+        made = self.collate([self.load(row, root) for row in batch.to_pylist()])
+        return {**made, "x": made["x"] + 1}
+
+
 class Still:
     """It never changes anything."""
 
@@ -85,6 +93,7 @@ DATA: dict[type, dict[str, Any]] = {
         "test_it_is_documented": but(Pulse, __doc__=None),
         **of(broken_data.SHARED, test_its_arguments_are_named_and_typed="the default of 'scale' is not of its type"),
         "test_it_has_a_name_and_a_dtype": Undecided,
+        "test_cells_by_column_are_those_by_row": Shifted,
         "test_load_is_a_function_of_the_cells": before(Pulse, "load", at_random),
         **of(
             MODALITIES,

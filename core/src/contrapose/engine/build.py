@@ -249,7 +249,8 @@ class Parts:
 
     def _fit(self, plan: ViewPlan, key: str) -> None:
         if self._fitted is None:
-            plan.fit(lambda modality: Samples(self.splits["train"], modality), but=self._known.get(key, {}))
+            train, made = self.splits["train"], self.modalities
+            plan.fit(lambda modality: Samples(train, modality, made.get(modality)), but=self._known.get(key, {}))
         with _state_of(key):
             plan.load_state_dict(self._known.get(key, {}))
 
