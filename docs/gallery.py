@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from sounds import SECONDS, sounds
 
 from contrapose.config import Config, build
 from contrapose.engine.build import Parts
@@ -19,6 +20,7 @@ from contrapose.plugins import Offer, registry
 from contrapose.report.preview import as_text
 from contrapose.report.sheets import view_sheet
 from contrapose.types import Sample, View, ViewBatch, tree_map
+from contrapose.views import Compose
 from contrapose.views.mix import BatchMixer
 from contrapose_text.texts import Columns
 from contrapose_video.pixels import evenly, to_frames
@@ -46,11 +48,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "image/albumentations": {"transform": {"use": "GridDistortion", "p": 1.0}},
     "video/flow": {"bound": 6.0},
     "video/frames": {"view": "image/simclr"},
+    "audio/mixup": {"seconds": SECONDS},
     "text/column": {"name": "note"},
     "text/columns": {"slots": {"anchor": "name", "positive": "note"}},
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
 }
 """Of generators that ask for some, and of steps that would often leave a sample as it is."""
+
+OF_LOG_MELS = [f"audio/{name}" for name in ("mask", "mixup", "resize-crop", "fader", "normalise")]
+"""Which change log-mels: they get that of the sound."""
 
 MIXERS = ("tabular/in-batch", "tabular/saint", "video/fame")
 """They make their rows of a batch, here that of the pieces which are shown."""
@@ -71,7 +77,8 @@ HEAD = """\
 
 What every view generator that our plugins offer makes of the same three pieces of furniture, as they are on the left of each group:
 two draws, or the first two views where one draw makes several. Videos are the pieces on
-a turntable, four frames of each clip. All arguments have their defaults, unless the row says otherwise;
+a turntable, four frames of each clip. Sounds are three that `docs/sounds.py` computes, shown as log-mels.
+All arguments have their defaults, unless the row says otherwise;
 `contrapose show view NAME` tells them, and `contrapose views CONFIG` draws the views of your own data and config.
 """
 
@@ -93,6 +100,9 @@ def page() -> str:
             made.append(_table(parts, modality, offers, samples))
         else:
             made += _pictures(parts, modality, offers, samples)
+    made.append("## audio\n")
+    heard = [Sample(i, {"audio": wave[None]}) for i, wave in enumerate(sounds().values())]
+    made += _pictures(parts, "audio", [o for o in registry().offers("view") if o.spec.modality == "audio"], heard)
     return "\n".join(made)
 
 
@@ -112,7 +122,9 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
     if mixer:
         return _mixed(parts, modality, generator, samples)
     if hasattr(generator, "fit"):
-        generator.fit(Samples(parts.splits["train"], modality))
+        generator.fit(samples if modality == "audio" else Samples(parts.splits["train"], modality))
+    if offer.name in OF_LOG_MELS:
+        generator = Compose([build("view", "audio/log-mel"), generator])
     found = []
     for sample in samples:
         rng, made = np.random.default_rng(sample.id), []
@@ -158,7 +170,8 @@ def _title(offer: Offer) -> str:
 
 
 def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Sequence[Sample]) -> list[str]:
-    columns = [(name, heading) for name in DRAWN for heading in ("as it is", "a view", "another")]
+    shown = sounds() if modality == "audio" else DRAWN
+    columns = [(name, heading) for name in shown for heading in ("as it is", "a view", "another")]
     rows = []
     for name, found in _available(parts, offers, samples):
         previews = []
@@ -185,6 +198,8 @@ def _preview(parts: Parts, view: View, modality: str) -> Any:
         first, second, third, last = frames[evenly(len(frames), 4)]
         square = np.concatenate([np.concatenate([first, second], axis=1), np.concatenate([third, last], axis=1)])
         return parts.modalities["image"].preview(square)
+    if modality == "audio":
+        return build("modality", "audio").preview(view.data)
     return parts.modalities[view.modality or modality].preview(view.data)
 
 

@@ -9,6 +9,10 @@ class TestCore(PluginContract):
     plugin = "contrapose"
 
 
+class TestAudioPlugin(PluginContract):
+    plugin = "audio"
+
+
 class TestImagePlugin(PluginContract):
     plugin = "image"
 

@@ -91,6 +91,7 @@ DATA: dict[type, dict[str, Any]] = {
             test_broken_cells_are_refused_in_one_line="must raise DataError for beat",
             test_collate_gives_one_row_an_item="dtype says torch.int64",
             test_rows_of_a_batch_are_its_items="whatever its place and the other items",
+            test_lengths_tell_each_datum_for_itself="whatever the others",
             test_preview_shows_something="not be empty",
             test_workers_load_and_collate_the_same="load must give the same in a worker",
             test_what_was_fitted_is_saved_and_loaded="facts must be the same",

@@ -71,6 +71,12 @@ class Shuffle:
         return data + 1000 + torch.rand(len(data), 1, generator=generator)
 
 
+@cp.view("gauge")
+def negate(data, rng):
+    """A view without a batched form."""
+    return -data
+
+
 class Net(nn.Module):
     modality = "gauge"
 
@@ -87,6 +93,7 @@ def config(tmp_path: Path) -> Iterator[dict]:
     configure()
     for kind, name, component in (("modality", "gauge", Gauge), ("view", "shuffle", Shuffle), ("encoder", "net", Net)):
         cp.registry().add(kind, name, component)
+    cp.registry().add("view", "negate", negate)
     rows = [{"a": i, "b": i + 1 if i % 3 else None, "part": "train" if i < 12 else "test"} for i in range(16)]
     (tmp_path / "things.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     yield {
@@ -149,6 +156,17 @@ def test_a_batched_view_is_made_of_the_whole_batch_after_the_workers(config: dic
     assert not torch.equal(epoch(1)[0].views["gauge/a"].data % 1, first[0].views["gauge/a"].data % 1)
     shown, _ = parts.plan.maker(0, sheet=True)(parts.splits["train"][3], 0)
     assert shown[0].data.max() < 1000, "a sheet of views shows the per-sample form"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_do_of_a_list_what_has_no_batched_form(config: dict, workers: int) -> None:
+    config["views"] = {"gauge.a": {"use": ["negate", "shuffle"], "batched": True}, "gauge.b": "identity"}
+    config["train"]["workers"] = workers
+    loader = Parts(cp.Config.of(config)).train_loader()
+    for batch in loader:
+        added = batch.views["gauge/a"].data + batch.views["gauge/b"].data
+        assert ((added >= 1000) & (added < 1001)).all()
+    loader.close()
 
 
 def test_a_view_without_a_batched_form_says_so(config: dict) -> None:

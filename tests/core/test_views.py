@@ -14,6 +14,7 @@ from contrapose.errors import CheckpointError, ConfigError
 from contrapose.plugins import configure
 from contrapose.types import Sample, View, ViewGenerator
 from contrapose.views import Compose, Identity, ViewPlan, rng_for, view
+from contrapose.views.compose import parted
 
 
 @view("pulse")
@@ -173,6 +174,17 @@ def test_a_composition_is_batched_where_all_its_parts_are():
     assert torch.equal(pickle.loads(pickle.dumps(both)).batched(BATCH, torch.Generator()), 6 * BATCH)
     for last in (jitter(), echo(), bands()):
         assert not hasattr(Compose([doubled(), last]), "batched")
+
+
+def test_of_a_list_the_device_does_the_longest_end_that_has_batched_forms():
+    first, before, after = jitter(), scaled(by=3.0), doubled()
+    workers, device = parted(Compose([before, first, before, after]))
+    assert workers.generators == [before, first]
+    assert device.generators == [before, after]
+    assert parted(Compose([before, after]))[0] is None
+    assert parted(after) == (None, after)
+    for none in (first, Compose([before, first]), echo(), Compose([before, bands()])):
+        assert parted(none)[1] is None
 
 
 PLUGIN = """

@@ -133,6 +133,7 @@ def test_three_processes_equal_one(name: str, chunk: int | None, split: tuple[in
 
 
 IN_PLUGINS = {
+    "cola",
     *("depthcontrast", "pointcontrast", "strl", "ulip"),
     *("saint", "subtab"),
     "fame",

@@ -235,6 +235,7 @@ class Modality(Protocol):
     ``check_cells(cells, root)``, called with those of data that are opened, which raises ``DataError`` where they are nothing like
     those that it was fitted on; ``facts()``,
     arguments that its views and encoders get where they take them (a vocabulary's size, a schema);
+    ``lengths(items)``, how long each of some loaded data is, in any unit, for ``train.buckets``;
     ``suggest(columns, root, small)``, a ``Suggestion`` for a table of which it gets some values a column, or None, sized for a
     ``small`` machine or for one with a GPU.
 

@@ -119,6 +119,17 @@ class ModalityContract(SampleContract):
                 "a row must be that of its item, whatever its place and the other items of its batch"
             )
 
+    def test_lengths_tell_each_datum_for_itself(self) -> None:
+        """``lengths`` gives a number >= 0 for each of some loaded data, whatever the others."""
+        if not hasattr(self.reads, "lengths"):
+            pytest.skip("it tells no lengths")
+        items = [s.data[self.reads.name] for s in self.samples]
+        with must("lengths must take a list of what load returns"):
+            whole, alone = ([float(n) for n in self.reads.lengths(of)] for of in (items, items[:1]))
+        assert len(whole) == len(items), f"lengths gave {len(whole)} numbers for {len(items)} items: one each"
+        assert min(whole) >= 0, f"a length must be a number of at least 0, not {min(whole)}"
+        assert whole[:1] == alone, "lengths must tell each item for itself, whatever the others"
+
     def test_preview_shows_something(self) -> None:
         """A MIME bundle of text or bytes, of loaded data and of views; a PNG that can be read."""
         for data in [*(s.data[self.reads.name] for s in self.samples), *(v.data for v in self.views)]:

@@ -29,6 +29,24 @@ def run_batched(generator: Any, data: Any, draws: torch.Generator, meta: Mapping
     return generator.batched(data, draws, meta) if columns_of(generator) else generator.batched(data, draws)
 
 
+def parted(generator: ViewGenerator) -> tuple[ViewGenerator | None, ViewGenerator | None]:
+    """What a loader's workers do of a batched view, and what the training device does after them; None where that is nothing.
+
+    Of a list the device does the longest end of which each part has a batched form.
+    """
+    if not isinstance(generator, Compose):
+        return (None, generator) if _has_batched(generator) else (generator, None)
+    parts = generator.generators
+    first = next((i + 1 for i in reversed(range(len(parts))) if not _has_batched(parts[i])), 0)
+    before, after = parts[:first], parts[first:]
+    return Compose(before) if before else None, Compose(after) if after else None
+
+
+def _has_batched(generator: ViewGenerator) -> bool:
+    one = made_modality(generator) == generator.modality and not getattr(generator, "view_names", ())
+    return one and hasattr(generator, "batched")
+
+
 class Compose:
     """Each generator reads the single view of the one before; the last may make several. All draw from one rng."""
 
@@ -65,8 +83,7 @@ class Compose:
     def batched(self) -> Callable[..., Any]:
         """The batched forms one after the other; no such attribute unless each has one, and makes one view of its modality."""
         for generator in self.generators:
-            one = made_modality(generator) == generator.modality and not getattr(generator, "view_names", ())
-            if not (one and hasattr(generator, "batched")):
+            if not _has_batched(generator):
                 raise AttributeError(f"{generator!r} has no batched form")
         return self._batched
 

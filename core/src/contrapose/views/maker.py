@@ -35,10 +35,8 @@ class ViewMaker:
         failed: list[tuple[str, str, Exception]] = []
         for p in self.plan.planned:
             try:
-                if p.batched and not self.sheet:
-                    views += [View(p.name, p.modality, sample.data[m]) for m in (p.modality,) if m in sample.data]
-                else:
-                    views += p.make(sample, rng_for(self.seed, epoch, sample.id, p.name))
+                make = p.begin if p.batched and not self.sheet else p.make
+                views += make(sample, rng_for(self.seed, epoch, sample.id, p.name))
             except Exception as error:
                 failed.append((p.name, p.modality, error))
         broken = {modality for _, modality, _ in failed}
@@ -54,9 +52,9 @@ class ViewMaker:
         made = dict(batch.views)
         for p in self.plan.planned:
             if p.batched and len(made[p.name]):
-                view = made[p.name]
-                known = {c: batch.meta[c][view.index] for c in columns_of(p.generator) if c in batch.meta}
-                made[p.name] = replace(view, data=run_batched(p.generator, view.data, draws(p.name), known))
+                view, last = made[p.name], p.parts[1]
+                known = {c: batch.meta[c][view.index] for c in columns_of(last) if c in batch.meta}
+                made[p.name] = replace(view, data=run_batched(last, view.data, draws(p.name), known))
         for m in self.plan.mixed:
             if len(made[m.of]):
                 made[m.name] = m.mixer.mix(made[m.of], batch.sample, draws(m.name))

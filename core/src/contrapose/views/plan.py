@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from contrapose.errors import CheckpointError, ConfigError, did_you_mean
 from contrapose.types import Sample, View, ViewGenerator
-from contrapose.views.compose import Compose, made_modality
+from contrapose.views.compose import Compose, made_modality, parted
 from contrapose.views.identity import Identity
 from contrapose.views.maker import ViewMaker
 from contrapose.views.mix import BatchMixer, MixedView
@@ -25,7 +26,7 @@ Build = Callable[..., Any]
 class PlannedView:
     """One call of a generator. ``names`` are the full names (``modality/slot``) of the views that it may make.
 
-    Where ``batched``, a loader's workers hand on the data as they are, and the generator's batched form makes the view.
+    Where ``batched``, the generator's batched form makes the view on the training device; of a list the workers do what has none.
     """
 
     name: str
@@ -36,18 +37,30 @@ class PlannedView:
 
     def make(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The generator's views under their full names; none where the sample lacks what it reads."""
-        if self.generator.modality not in sample.data:
+        return self._made(self.generator, sample, rng)
+
+    def begin(self, sample: Sample, rng: np.random.Generator) -> list[View]:
+        """What workers make of a batched view: the data as they are, or after those parts of a list that have no batched form."""
+        return self._made(self.parts[0] or Identity(self.modality), sample, rng)
+
+    @cached_property
+    def parts(self) -> tuple[ViewGenerator | None, Any]:
+        """Of a batched view what the workers do, and what the training device does."""
+        return parted(self.generator)
+
+    def _made(self, generator: ViewGenerator, sample: Sample, rng: np.random.Generator) -> list[View]:
+        if generator.modality not in sample.data:
             return []
-        made = self.generator(sample, rng)
-        declared: tuple[str, ...] = tuple(getattr(self.generator, "view_names", ()))
+        made = generator(sample, rng)
+        declared: tuple[str, ...] = tuple(getattr(generator, "view_names", ()))
         if declared:
             full = dict(zip(declared, self.names, strict=True))
             unknown = next((v.name for v in made if v.name not in full), None)
             if unknown is not None:
-                raise ConfigError(f"{self.generator!r} made a view {unknown!r} that its view_names lack")
+                raise ConfigError(f"{generator!r} made a view {unknown!r} that its view_names lack")
             return [View(full[v.name], self.modality, v.data, v.meta) for v in made]
         if len(made) > 1:
-            raise ConfigError(f"{self.generator!r} made {len(made)} views; declare their names (view_names)")
+            raise ConfigError(f"{generator!r} made {len(made)} views; declare their names (view_names)")
         return [View(self.name, self.modality, v.data, v.meta) for v in made]
 
 
@@ -100,7 +113,7 @@ class ViewPlan:
             node, count, batched = _split_options(node, ("views", key))
             generator = _build(node, modality, build, ("views", key))
             _check(generator, modality, modalities, ("views", key))
-            if batched and (not hasattr(generator, "batched") or generator.modality != modality):
+            if batched and (isinstance(generator, BatchMixer) or parted(generator)[1] is None):
                 raise ConfigError(f"{generator!r} has no batched form", ("views", key, "batched"))
             if slot and declared and slot not in declared:
                 raise ConfigError(f"the method has no slot {slot!r}{did_you_mean(slot, declared)}", ("views", key))
