@@ -49,6 +49,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "video/flow": {"bound": 6.0},
     "video/frames": {"view": "image/simclr"},
     "audio/mixup": {"seconds": SECONDS},
+    "audio/pair": {"each": {"use": "audio/noise"}, "seconds": SECONDS},
     "text/column": {"name": "note"},
     "text/columns": {"slots": {"anchor": "name", "positive": "note"}},
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},

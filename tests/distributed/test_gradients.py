@@ -139,6 +139,7 @@ IN_PLUGINS = {
     "fame",
     *("consert", "declutr", "e5", "mnrl", "simcse", "simcse-supervised"),
     *("cvrl", "dpc", "memdpc", "pace", "rho-byol", "rho-moco", "two-stream", "video-audio", "video-clip"),
+    *("byol-a", "clap", "clar", "cpc-audio", "wav2vec2"),
 }
 
 

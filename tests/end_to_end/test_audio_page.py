@@ -54,4 +54,4 @@ def test_its_configs_make_batches(tmp_path: Path) -> None:
         parts = Parts(Config.of(config))
         seen += [tuple(view.data.shape) for view in next(iter(parts.train_loader())).views.values()]
         assert parts.eval_plan.names
-    assert seen == [(4, 1, 64, 98)] * 4 + [(4, 1, 64, 96)] * 2
+    assert seen == [(4, 1, 64, 98)] * 4 + [(4, 1, 64, 96)] * 2 + [(4, 1, 16000)]
