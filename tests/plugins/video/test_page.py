@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from wave import open as open_wave
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from tests.end_to_end.test_author_pages import here
 from tests.end_to_end.transcript import follow
@@ -19,6 +21,7 @@ from contrapose.engine.build import Parts
 from contrapose.engine.recipe import with_recipe
 
 TEXT = (Path(__file__).parents[3] / "docs/video.md").read_text()
+RATE = 16_000
 SNIPPETS = [
     YAML(typ="safe", pure=True).load(code)
     for code in re.findall(r"^```yaml\n(?!# \S+\.yaml)(.*?)^```", TEXT, re.M | re.S)
@@ -48,17 +51,27 @@ def test_every_encoder_is_named() -> None:
             assert re.search(rf"`{offer.spec.name}`|video/{offer.spec.name}[,}}]", section("Encoders"))
 
 
+def write(path: Path, wave: NDArray[np.float32]) -> None:
+    """A sound of 16 bits."""
+    with open_wave(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((wave * 20_000).astype("<i2").tobytes())
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of films, and a table of them."""
     monkeypatch.chdir(tmp_path)
-    lines = ["file,caption,label"]
+    lines = ["file,sound,caption,label"]
     for i in range(24):
         where = tmp_path / "films" / ("dance", "swim")[i % 2]
         where.mkdir(parents=True, exist_ok=True)
         frames = shades(30 + i)
         (where / f"{i:03d}.mp4").write_bytes(film(frames if i % 2 else np.roll(frames, 9, axis=2)))
-        lines.append(f"films/{where.name}/{i:03d}.mp4,film {i} of {where.name},{where.name}")
+        write(tmp_path / f"{i}.wav", np.sin(np.arange(48_000) * (0.05 + 0.01 * i)).astype(np.float32))
+        lines.append(f"films/{where.name}/{i:03d}.mp4,{i}.wav,film {i} of {where.name},{where.name}")
     (tmp_path / "films.csv").write_text("\n".join(lines))
     return tmp_path
 
@@ -81,7 +94,7 @@ def test_its_first_config_gives_batches(place: Path) -> None:
     assert batch.meta["label"].unique().tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=["far", "by-name", "decoder", "text", "recipe"])
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=["far", "by-name", "decoder", "text", "sound", "recipe"])
 def test_snippets_run(snippet: dict[str, Any], place: Path) -> None:
     own = {
         "data": "films.csv",
