@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
+import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ MAPS = {
     "freedoom1": [f"E{e}M{m}" for e in range(1, 5) for m in range(1, 10)],
     "freedoom2": [f"MAP{n:02}" for n in range(1, 33)],
 }
-PER_MAP, TRIES, SEED = 4, 20_000, 0
+PER_MAP, TRIES, SEED = 3, 20_000, 0
 SCHEMA = pa.schema([
     ("id", pa.string()), ("video", pa.binary()), ("cloud", pa.binary()), ("motion", pa.string()), ("start", pa.int32()),
     ("map", pa.string()), ("split", pa.string()), ("inner", pa.string()),
@@ -52,8 +54,11 @@ Pose = NDArray[np.float64]
 Lines = NDArray[np.float64]  # (n, 4), from x, y to x, y
 
 
-def open_game(wad: str, name: str) -> tuple[Any, list[Lines], Lines]:
-    """A game on one map without monsters, weapon, bobbing and text, at 120 x 160 pixels with depth; its sectors; its walls."""
+def open_game(wad: str, name: str) -> tuple[Any, Lines, NDArray[np.int_], NDArray[np.bool_]]:
+    """A game on one map without monsters, weapon, bobbing and text, at 120 x 160 pixels with depth.
+
+    And the map's lines, the sector (a number) that each is of, and whether it is a wall.
+    """
     import vizdoom as vzd
 
     game = vzd.DoomGame()
@@ -73,25 +78,22 @@ def open_game(wad: str, name: str) -> tuple[Any, list[Lines], Lines]:
     ])  # fmt: skip
     game.set_episode_timeout(0)
     game.init()
-    found = [s.lines for s in game.get_state().sectors if s.lines]
-    sectors = [np.array([(one.x1, one.y1, one.x2, one.y2) for one in lines]) for lines in found]
-    walls = np.concatenate(sectors)[[one.is_blocking for lines in found for one in lines]]
+    found = [(n, one) for n, s in enumerate(game.get_state().sectors) for one in s.lines]
+    lines = np.array([(one.x1, one.y1, one.x2, one.y2) for _, one in found])
+    sector, is_wall = np.array([n for n, _ in found]), np.array([one.is_blocking for _, one in found])
     game.close()
     game.set_sectors_info_enabled(False)  # else each state holds all of them
     game.init()
     game.send_game_command("god")
-    return game, sectors, walls
+    return game, lines, sector, is_wall
 
 
-def is_inside(sectors: list[Lines], x: float, y: float) -> bool:
-    """Whether a place lies in a sector, by the number of its lines (n, 4) that a ray to the right crosses."""
-    for lines in sectors:
-        x1, y1, x2, y2 = lines.T
-        over = (y1 > y) != (y2 > y)
-        crossed = x < x1[over] + (y - y1[over]) * (x2 - x1)[over] / (y2 - y1)[over]
-        if crossed.sum() % 2:
-            return True
-    return False
+def is_inside(lines: Lines, sector: NDArray[np.int_], x: float, y: float) -> bool:
+    """Whether a place lies in a sector, by how many of that sector's lines a ray to the right crosses."""
+    x1, y1, x2, y2 = lines.T
+    over = (y1 > y) != (y2 > y)
+    crossed = x < x1[over] + (y - y1[over]) * (x2 - x1)[over] / (y2 - y1)[over]
+    return bool((np.bincount(sector[over][crossed]) % 2).any())
 
 
 def is_clear(walls: Lines, x: float, y: float, angle: float, reach: Mapping[str, float]) -> bool:
@@ -128,7 +130,10 @@ def place(game: Any, x: int, y: int, angle: float) -> None:
 
 
 def move(game: Any, motion: str, pace: float, turn: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """Frames (24, 60, 80, 3) and depths (24, 120, 160) of a motion; None where something is in the way, the floor goes, or little is seen."""
+    """Frames (24, 60, 80, 3) and depths (24, 120, 160) of a motion.
+
+    None where something is in the way, where the floor rises or falls, and where little is seen.
+    """
     ahead, right, round_ = MOTIONS[motion]
     steady = [ahead * pace, right * pace, round_ * turn]
     game.make_action([PUSH * steady[0], PUSH * steady[1], 0], LEAD)
@@ -179,33 +184,35 @@ def encode(frames: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def from_map(wad: str, name: str, per_map: int) -> Iterator[list[dict[str, Any]]]:
-    """The clips of up to so many starts of a map."""
-    key = [SEED, list(MAPS).index(wad), MAPS[wad].index(name)]
-    rng = np.random.default_rng(key)
-    game, sectors, walls = open_game(wad, name)
-    low, high = walls[:, :2].min(axis=0), walls[:, :2].max(axis=0)
-    found = 0
+def from_map(where: str, per_map: int = PER_MAP) -> list[list[dict[str, Any]]]:
+    """The clips of up to so many starts of a map, start by start."""
+    wad, name = where.split("/")
+    rng = np.random.default_rng([SEED, list(MAPS).index(wad), MAPS[wad].index(name)])
+    game, lines, sector, is_wall = open_game(wad, name)
+    low, high = lines[:, :2].min(axis=0), lines[:, :2].max(axis=0)
+    found: list[list[dict[str, Any]]] = []
     for _ in range(TRIES):
+        if len(found) == per_map:
+            break
         x, y = (int(v) for v in rng.uniform(low, high))
         angle = rng.uniform(0, 360)
         drawn = {motion: (rng.uniform(*PACE), rng.uniform(*TURN)) for motion in MOTIONS}
         reach = {m: UNIT * drawn[m][0] * TICS * FRAMES for m in ("forward", "backward", "left", "right")}
-        if not is_inside(sectors, x, y) or not is_clear(walls, x, y, angle, reach):
+        if not is_inside(lines, sector, x, y) or not is_clear(lines[is_wall], x, y, angle, reach):
             continue
-        clips = []
+        clips: list[dict[str, Any]] = []
         for motion in MOTIONS:
             place(game, x, y, angle)
             made = move(game, motion, *drawn[motion])
             if made is None:
                 break
-            clips.append({"motion": motion, "video": encode(made[0]), "cloud": packed(cloud(made[1], rng))})
-        if len(clips) == len(MOTIONS):
-            found += 1
-            yield clips
-        if found == per_map:
-            break
+            clips.append(
+                {"motion": motion, "video": encode(made[0]), "cloud": packed(cloud(made[1], rng)), "map": where}
+            )
+        else:
+            found.append(clips)
     game.close()
+    return found
 
 
 def packed(array: NDArray[Any]) -> bytes:
@@ -225,15 +232,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--per-map", type=int, default=PER_MAP, help="starts of a map, at most")
     parser.add_argument("--maps", type=int, help="only so many maps of each game")
+    parser.add_argument("--jobs", type=int, default=2, help="maps at a time")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/data/vizdoom.parquet"))
     args = parser.parse_args()
-    began, rows, start = time.perf_counter(), [], 0
-    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):  # the game leaves files where it runs
-        for wad, name in ((wad, name) for wad, names in MAPS.items() for name in names[: args.maps]):
-            for clips in from_map(wad, name, args.per_map):
-                where = f"{wad}/{name}"
-                rows += [{**clip, "id": f"{start}-{clip['motion']}", "start": start, "map": where} for clip in clips]
-                start += 1
+    began = time.perf_counter()
+    every = [f"{wad}/{name}" for wad, names in MAPS.items() for name in names[: args.maps]]
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        contextlib.chdir(scratch),  # the game leaves files where it runs
+        multiprocessing.get_context("spawn").Pool(args.jobs) as pool,
+    ):
+        of_maps = pool.map(functools.partial(from_map, per_map=args.per_map), every, chunksize=1)
+    starts = [clips for found in of_maps for clips in found]
+    rows = [{**clip, "id": f"{n}-{clip['motion']}", "start": n} for n, clips in enumerate(starts) for clip in clips]
     maps, rng = sorted({row["map"] for row in rows}), np.random.default_rng(SEED)
     test = deal(maps, 4, rng)
     valid = deal([m for m in maps if m not in test], 5, rng)
@@ -244,7 +255,7 @@ def main() -> None:
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), args.out)
     told = ", ".join(f"{sum(r['split'] == side for r in rows):,} {side}" for side in ("train", "test"))
     print(
-        f"{args.out}: {start} starts of {len(maps)} maps, {len(rows):,} clips ({told}), {time.perf_counter() - began:.0f} s"
+        f"{args.out}: {len(starts)} starts of {len(maps)} maps, {len(rows):,} clips ({told}), {time.perf_counter() - began:.0f} s"
     )
 
 
