@@ -72,7 +72,7 @@ def open_game(wad: str, name: str) -> tuple[Any, Lines, NDArray[np.int_], NDArra
     game.set_window_visible(False)
     for part in ("hud", "weapon", "crosshair", "decals", "particles", "effects_sprites", "messages", "screen_flashes"):
         getattr(game, f"set_render_{part}")(False)
-    game.add_game_args("-nomonsters +movebob 0 +sv_cheats 1")
+    game.add_game_args("-nomonsters +movebob 0 +sv_cheats 1 +con_midtime 0 +cl_showsecretmessage 0")
     game.set_available_buttons([
         vzd.Button.MOVE_FORWARD_BACKWARD_DELTA, vzd.Button.MOVE_LEFT_RIGHT_DELTA, vzd.Button.TURN_LEFT_RIGHT_DELTA
     ])  # fmt: skip
@@ -201,7 +201,7 @@ def from_map(where: str, per_map: int = PER_MAP) -> list[list[dict[str, Any]]]:
         if not is_inside(lines, sector, x, y) or not is_clear(lines[is_wall], x, y, angle, reach):
             continue
         clips: list[dict[str, Any]] = []
-        for motion in MOTIONS:
+        for motion in rng.permutation(list(MOTIONS)).tolist():  # what the first walks over is gone for the next
             place(game, x, y, angle)
             made = move(game, motion, *drawn[motion])
             if made is None:
