@@ -147,10 +147,10 @@ def move(game: Any, motion: str, pace: float, turn: float) -> tuple[NDArray[np.u
                 return None
             before = now
         state = game.get_state()
+        if not frame and np.count_nonzero(state.depth_buffer) < 0.5 * state.depth_buffer.size:
+            return None  # sky, or beyond the map, where nothing is drawn
         pictures.append(state.screen_buffer.reshape(60, 2, 80, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8))
         depths.append(state.depth_buffer.copy())
-    if np.count_nonzero(depths[0]) < 0.5 * depths[0].size:  # sky, or beyond the map, where nothing is drawn
-        return None
     return np.stack(pictures), np.stack(depths)
 
 
