@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import importlib.util
 import io
 import multiprocessing
 import tempfile
@@ -235,6 +236,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="maps at a time")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/data/vizdoom.parquet"))
     args = parser.parse_args()
+    if importlib.util.find_spec("vizdoom") is None:
+        raise SystemExit("vizdoom isn't installed, which renders the clips: pip install vizdoom")
     began = time.perf_counter()
     every = [f"{wad}/{name}" for wad, names in MAPS.items() for name in names[: args.maps]]
     with (

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 import contrapose
+from contrapose.config import build
 from contrapose.types import View
 from contrapose_video.footage import Footage, footage_of, of_frames
 from contrapose_video.frames import central
@@ -68,3 +69,25 @@ def stills(video: Any, rng: np.random.Generator, size: int = 40) -> list[View]:
     frames = read.frames(np.linspace(0, len(read) - 1, SEEN).round().astype(np.int64))
     squares = central(frames, size)
     return [View(f"frame_{n}", "image", torch.clone(squares[:, n]), {}) for n in range(SEEN)]
+
+
+@contrapose.encoder("changes")
+class Changes(nn.Module):
+    """An encoder of clips that sees how each frame differs from the one before, not the frames: what stands still is grey.
+
+    Args:
+        encoder: what reads the differences, (n, 3, T - 1, H, W), 0.5 where nothing changes.
+        gain: by which differences are multiplied.
+    """
+
+    modality = "video"
+
+    def __init__(self, encoder: Any = "video/small", gain: float = 2.0) -> None:
+        super().__init__()
+        self.encoder = build("encoder", encoder, ("encoder",))
+        self.gain, self.dims = gain, self.encoder.dims
+
+    def forward(self, data: Tensor) -> dict[str, Tensor]:
+        """(n, 3, T, H, W) in [0, 1] to the encoder's taps."""
+        taps: dict[str, Tensor] = self.encoder(0.5 + self.gain * (data[:, :, 1:] - data[:, :, :-1]))
+        return taps

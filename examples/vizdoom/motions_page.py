@@ -24,6 +24,7 @@ NOT, CHANCE = "not measured", 100 / 7
 SHOWN = {
     "untrained": "*untrained*",
     "frames": "`frames`",
+    "cvrl-pixels": "`cvrl-pixels`",
     "cvrl": "`cvrl`",
     "cvrl-starts": "`cvrl-starts`",
     "clouds": "`clouds`",

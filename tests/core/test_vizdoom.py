@@ -109,6 +109,15 @@ def test_a_tint_is_that_of_all_frames() -> None:
     assert not torch.allclose(made[:, :1], frame)
 
 
+def test_what_stands_still_is_grey() -> None:
+    encoder = views.Changes({"use": "video/small", "width": 2}).eval()
+    still, moving = torch.rand(1, 3, 1, 16, 16).expand(-1, -1, 6, -1, -1), torch.rand(1, 3, 6, 16, 16)
+    with torch.no_grad():
+        a, b, c = (encoder(x)["pooled"] for x in (still, torch.zeros_like(still), moving))
+    torch.testing.assert_close(a, b)
+    assert not torch.allclose(a, c)
+
+
 def test_stills_are_frames() -> None:
     clip = sliding(0, 1)
     assert any((views.still(clip, np.random.default_rng(3)) == frame).all() for frame in clip)
