@@ -7,6 +7,7 @@ python examples/vizdoom/motions_page.py               # the page again
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import statistics
@@ -20,6 +21,7 @@ FIGURES, PICTURE, SHEET, PAGE = (
     ROOT / "docs" / name
     for name in ("figures/vizdoom.json", "figures/vizdoom.png", "figures/vizdoom-clips.png", "vizdoom.md")
 )
+FORESTS = ("single frame", "frame differences", "optical flow")
 NOT, CHANCE = "not measured", 100 / 7
 SHOWN = {
     "untrained": "*untrained*",
@@ -27,6 +29,8 @@ SHOWN = {
     "cvrl-pixels": "`cvrl-pixels`",
     "cvrl": "`cvrl`",
     "cvrl-starts": "`cvrl-starts`",
+    "cvrl-longer": "`cvrl-longer`",
+    "cvrl-starts-longer": "`cvrl-starts-longer`",
     "clouds": "`clouds`",
     "supervised": "*supervised*",
 }
@@ -136,22 +140,19 @@ def draw(found: dict[str, Any]) -> None:
         places = [n + 0.4 * at - 0.2 for n in range(len(names))]
         bars = axes.bar(places, heights, 0.38, yerr=error, label=label, color=colour, capsize=3)
         axes.bar_label(bars, fmt="%.0f", label_type="center", color="black" if at else "white", fontsize=8)
-    levels = {
-        key: statistics.mean(values(found, "forests", key).values())
-        for key in found["rows"]["forests"][0]
-        if " " in key
-    }
-    for text, height in {**levels, "chance": CHANCE}.items():
-        axes.axhline(height, color="#555555", lw=1, ls="--", zorder=0)
-        axes.text(
-            len(names) - 0.45, height, f"{text} {height:.0f}", fontsize=8, va="bottom" if text == "chance" else "center"
-        )
-    axes.set_xticks(range(len(names)), [f"{n}\n(labels)" if n == "supervised" else n for n in names])
+    levels = {key: statistics.mean(values(found, "forests", key).values()) for key in FORESTS} | {"chance": CHANCE}
+    for text, height in levels.items():
+        axes.plot([-0.6, len(names) - 0.5], [height, height], color="#555555", lw=1, ls="--", zorder=0)
+        place = {"chance": "top", "single frame": "bottom"}.get(text, "center")
+        axes.text(len(names) - 0.45, height, f"{text} {height:.0f}", fontsize=8, va=place)
+    axes.set_xticks(
+        range(len(names)), [n.replace("-", "-\n") if n != "supervised" else f"{n}\n(labels)" for n in names], fontsize=8
+    )
     axes.set_xlim(-0.6, len(names) + 0.6)
     axes.set_ylabel("motion of clips from other maps, %")
-    axes.set_ylim(0, 105)
+    axes.set_ylim(0, 100)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.4, 1.0))
     figure.savefig(PICTURE)
 
 
@@ -164,12 +165,13 @@ def draw_clips(data: Path) -> None:
     import pyarrow.parquet as pq
     from matplotlib import pyplot as plt
     from motion_views import decoded
+    from PIL import Image
 
     clips = pq.read_table(data, columns=["video", "motion", "start", "split"]).to_pylist()
     starts = sorted({clip["start"] for clip in clips if clip["split"] == "train"})
     chosen = [starts[n] for n in np.random.default_rng(3).choice(len(starts), 2, replace=False)]
     motions = ("forward", "backward", "left", "right", "turn-left", "turn-right", "stand")
-    figure, axes = plt.subplots(7, 2, figsize=(7.6, 5.6), dpi=110, layout="constrained")
+    figure, axes = plt.subplots(7, 2, figsize=(7.6, 4.6), dpi=100, layout="constrained")
     for column, start in enumerate(chosen):
         of = {clip["motion"]: clip["video"] for clip in clips if clip["start"] == start}
         for axis, motion in zip(axes[:, column], motions, strict=True):
@@ -177,7 +179,9 @@ def draw_clips(data: Path) -> None:
             axis.set(xticks=[], yticks=[])
             if not column:
                 axis.set_ylabel(motion, rotation=0, ha="right", va="center", fontsize=9)
-    figure.savefig(SHEET)
+    file = io.BytesIO()
+    figure.savefig(file)
+    Image.open(file).convert("RGB").quantize(96).save(SHEET, optimize=True)
 
 
 def main() -> None:
