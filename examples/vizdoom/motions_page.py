@@ -22,7 +22,7 @@ FIGURES, PICTURE, SHEET, PAGE = (
     for name in ("figures/vizdoom.json", "figures/vizdoom.png", "figures/vizdoom-clips.png", "vizdoom.md")
 )
 FORESTS = ("single frame", "frame differences", "optical flow")
-NOT, CHANCE = "not measured", 100 / 7
+NOT, CHANCE, CLIPS = "not measured", 100 / 7, 1071
 SHOWN = {
     "untrained": "*untrained*",
     "frames": "`frames`",
@@ -112,6 +112,7 @@ def page(found: dict[str, Any]) -> str:
             torch=found["torch"],
             epochs=said["train"]["epochs"],
             batch=said["train"]["batch_size"],
+            steps=said["train"]["epochs"] * (CLIPS // said["train"]["batch_size"]),
             minutes=round(sum(run.get("seconds", 0) for runs in found["rows"].values() for run in runs) / 60),
             chance=f"{CHANCE:.1f}",
             single=forests["single frame"],

@@ -186,3 +186,19 @@ def test_the_runs_are_of_the_table_as_it_is() -> None:
     for name, runs in json.loads(page.FIGURES.read_text("utf-8"))["rows"].items():
         for run in runs:
             assert run["config"] == motions.digest(name, said, run["seed"]), f"{name} has changed since its runs"
+
+
+def test_what_the_page_says_in_short_holds() -> None:
+    found = json.loads(page.FIGURES.read_text("utf-8"))
+
+    def seen(row: str, key: str) -> list[float]:
+        return list(page.values(found, row, key).values())
+
+    for key in ("knn", "linear"):
+        untrained = seen("untrained", key)
+        assert max(seen("frames", key)) < 20 < min(untrained)
+        assert min(seen("cvrl-starts", key)) > max(untrained)
+        assert min(seen("supervised", key)) > max(seen("cvrl-starts", key)) + 20
+        assert max(seen("supervised", key)) < min(seen("forests", "optical flow"))
+    assert min(seen("cvrl", "knn")) > max(seen("untrained", "knn"))
+    assert all(min(seen("clouds", f"{way} of a start")) > page.CHANCE for way in page.WAYS)
