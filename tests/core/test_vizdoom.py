@@ -198,7 +198,11 @@ def test_what_the_page_says_in_short_holds() -> None:
         untrained = seen("untrained", key)
         assert max(seen("frames", key)) < 20 < min(untrained)
         assert min(seen("cvrl-starts", key)) > max(untrained)
-        assert min(seen("supervised", key)) > max(seen("cvrl-starts", key)) + 20
+        for row in ("cvrl-longer", "cvrl-starts-longer"):
+            assert np.mean(seen(row, key)) > np.mean(untrained) + 10
+            assert min(seen(row, key)) > max(untrained)
+            assert min(seen("supervised", key)) > max(seen(row, key))
+        assert max(seen("cvrl-pixels", key)) < min(untrained)
         assert max(seen("supervised", key)) < min(seen("forests", "optical flow"))
     assert min(seen("cvrl", "knn")) > max(seen("untrained", "knn"))
     assert all(min(seen("clouds", f"{way} of a start")) > page.CHANCE for way in page.WAYS)
