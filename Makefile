@@ -34,7 +34,7 @@ JOBS ?= 2
 PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 
-.PHONY: help venv system demo test test-all lint format docs methods-table tabular-scarf bench bench-gpu release-check clean
+.PHONY: help venv system demo test test-all lint format docs methods-table tabular-scarf vizdoom bench bench-gpu release-check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ methods-table: $(READY) ## train every preset on CIFAR-10 under one budget (an h
 tabular-scarf: $(READY) ## SCARF's protocol on whole tables (hours on a core; what is there stays); writes docs/tabular-scarf.md
 	@$(RUN) examples/tabular_scarf/protocol.py
 	@$(RUN) examples/tabular_scarf/scarf_page.py --collect
+
+vizdoom: $(READY) ## tell a camera's motion from rendered clips (half an hour on a core; what is there stays); writes docs/vizdoom.md
+	@$(RUN) examples/vizdoom/motions.py
+	@$(RUN) examples/vizdoom/motions_page.py --collect
 
 bench: $(READY) ## measure against peers and floors on the CPU; writes bench-results/ and docs/benchmarks.md
 	@$(RUN) tests/benchmarks/run.py
