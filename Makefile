@@ -34,7 +34,7 @@ JOBS ?= 2
 PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input install -q -c constraints.txt
 
-.PHONY: help venv system demo test test-all lint format docs methods-table tabular-scarf audio-runs bench bench-gpu release-check clean
+.PHONY: help venv system demo test test-all lint format docs methods-table tabular-scarf vizdoom audio-runs bench bench-gpu release-check clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,9 +75,13 @@ methods-table: $(READY) ## train every preset on CIFAR-10 under one budget (an h
 	@$(RUN) examples/methods_table/run.py
 	@$(RUN) examples/methods_table/render.py --collect
 
-tabular-scarf: $(READY) ## SCARF's protocol on twelve tables (half an hour on a core; what is there stays); writes docs/tabular-scarf.md
+tabular-scarf: $(READY) ## SCARF's protocol on whole tables (hours on a core; what is there stays); writes docs/tabular-scarf.md
 	@$(RUN) examples/tabular_scarf/protocol.py
 	@$(RUN) examples/tabular_scarf/scarf_page.py --collect
+
+vizdoom: $(READY) ## tell a camera's motion from rendered clips (half an hour on a core; what is there stays); writes docs/vizdoom.md
+	@$(RUN) examples/vizdoom/motions.py
+	@$(RUN) examples/vizdoom/motions_page.py --collect
 
 audio-runs: $(READY) ## COLA on notes, prompts and samples (a quarter of an hour on a core; what is there stays); writes docs/audio-runs.md
 	@$(RUN) examples/audio_runs/audio_run.py

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from sounds import SECONDS, sounds
 
 from contrapose.config import Config, build
 from contrapose.engine.build import Parts
@@ -18,7 +19,8 @@ from contrapose.errors import PluginError
 from contrapose.plugins import Offer, registry
 from contrapose.report.preview import as_text
 from contrapose.report.sheets import view_sheet
-from contrapose.types import Sample, View, ViewBatch
+from contrapose.types import Sample, View, ViewBatch, tree_map
+from contrapose.views import Compose
 from contrapose.views.mix import BatchMixer
 from contrapose_text.texts import Columns
 from contrapose_video.pixels import evenly, to_frames
@@ -44,15 +46,21 @@ DRAWN = ("Rocking horse", "Bicycle", "Concept Sedan 01")
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image/torchvision": {"transform": {"use": "RandomPerspective", "p": 1.0}},
     "image/albumentations": {"transform": {"use": "GridDistortion", "p": 1.0}},
+    "video/flow": {"bound": 6.0},
     "video/frames": {"view": "image/simclr"},
+    "audio/mixup": {"seconds": SECONDS},
+    "audio/pair": {"each": {"use": "audio/noise"}, "seconds": SECONDS},
     "text/column": {"name": "note"},
     "text/columns": {"slots": {"anchor": "name", "positive": "note"}},
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
 }
 """Of generators that ask for some, and of steps that would often leave a sample as it is."""
 
-MIXERS = ("in-batch", "saint")
-"""Of tables: they make their rows of a batch, here that of the pieces which are shown."""
+OF_LOG_MELS = [f"audio/{name}" for name in ("mask", "mixup", "resize-crop", "fader", "normalise")]
+"""Which change log-mels: they get that of the sound."""
+
+MIXERS = ("tabular/in-batch", "tabular/saint", "video/fame")
+"""They make their rows of a batch, here that of the pieces which are shown."""
 
 TEXTS = (
     "A painted rocking horse with a red saddle, for children from two to five years",
@@ -70,7 +78,8 @@ HEAD = """\
 
 What every view generator that our plugins offer makes of the same three pieces of furniture, as they are on the left of each group:
 two draws, or the first two views where one draw makes several. Videos are the pieces on
-a turntable, four frames of each clip. All arguments have their defaults, unless the row says otherwise;
+a turntable, four frames of each clip. Sounds are three that `docs/sounds.py` computes, shown as log-mels.
+All arguments have their defaults, unless the row says otherwise;
 `contrapose show view NAME` tells them, and `contrapose views CONFIG` draws the views of your own data and config.
 """
 
@@ -92,6 +101,9 @@ def page() -> str:
             made.append(_table(parts, modality, offers, samples))
         else:
             made += _pictures(parts, modality, offers, samples)
+    made.append("## audio\n")
+    heard = [Sample(i, {"audio": wave[None]}) for i, wave in enumerate(sounds().values())]
+    made += _pictures(parts, "audio", [o for o in registry().offers("view") if o.spec.modality == "audio"], heard)
     return "\n".join(made)
 
 
@@ -105,13 +117,15 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
     """Of each sample, the first two views that the generator makes, by the same draws whatever the machine."""
     modality = str(offer.spec.modality)
     node = {"use": offer.name, **ARGUMENTS.get(offer.name, {})}
-    mixer = modality == "tabular" and offer.spec.name in MIXERS
+    mixer = offer.name in MIXERS
     node |= {"of": "as it is"} if mixer else {}
     generator = build("view", node, ("views", modality), modality=modality, **parts.facts(modality))
     if mixer:
         return _mixed(parts, modality, generator, samples)
     if hasattr(generator, "fit"):
-        generator.fit(Samples(parts.splits["train"], modality))
+        generator.fit(samples if modality == "audio" else Samples(parts.splits["train"], modality))
+    if offer.name in OF_LOG_MELS:
+        generator = Compose([build("view", "audio/log-mel"), generator])
     found = []
     for sample in samples:
         rng, made = np.random.default_rng(sample.id), []
@@ -123,15 +137,20 @@ def views(parts: Parts, offer: Offer, samples: Sequence[Sample]) -> list[list[Vi
 
 def _mixed(parts: Parts, modality: str, mixer: BatchMixer, samples: Sequence[Sample]) -> list[list[View]]:
     """Of each sample, two draws of what a mixer makes of all of them; of rows that an encoder mixes, what is mixed first."""
-    data = parts.modalities[modality].collate([s.data[modality] for s in samples])
+    reads = parts.modalities.get(modality) or build("modality", modality)
+    data = reads.collate([s.data[modality] for s in samples])
     index = torch.arange(len(samples))
     found: list[list[View]] = [[] for _ in samples]
     for seed in range(2):
         draws = torch.Generator().manual_seed(seed)
         made = mixer.mix(ViewBatch(data, modality, index), index, draws)
         for place, row in enumerate(made.index.tolist()):
-            found[row].append(View("", modality, {part: cells[place].numpy() for part, cells in made.data.items()}))
+            found[row].append(View("", modality, _row(made.data, place)))
     return found
+
+
+def _row(data: Any, place: int) -> Any:
+    return tree_map(lambda cells: cells[place].numpy(), data)
 
 
 def _available(
@@ -152,7 +171,8 @@ def _title(offer: Offer) -> str:
 
 
 def _pictures(parts: Parts, modality: str, offers: Iterable[Offer], samples: Sequence[Sample]) -> list[str]:
-    columns = [(name, heading) for name in DRAWN for heading in ("as it is", "a view", "another")]
+    shown = sounds() if modality == "audio" else DRAWN
+    columns = [(name, heading) for name in shown for heading in ("as it is", "a view", "another")]
     rows = []
     for name, found in _available(parts, offers, samples):
         previews = []
@@ -179,6 +199,8 @@ def _preview(parts: Parts, view: View, modality: str) -> Any:
         first, second, third, last = frames[evenly(len(frames), 4)]
         square = np.concatenate([np.concatenate([first, second], axis=1), np.concatenate([third, last], axis=1)])
         return parts.modalities["image"].preview(square)
+    if modality == "audio":
+        return build("modality", "audio").preview(view.data)
     return parts.modalities[view.modality or modality].preview(view.data)
 
 

@@ -86,7 +86,7 @@ USED = {
     "relation": "`positives: {assign: ...}`, `annotate:` and `attract:` of a term",
     "source": "`sources:` of a method",
     "reader": "`data: {use: ...}`, or an address that `reader_for` claims",
-    "evaluator": "`evaluate: {evaluators: [...]}`; by default all that are offered",
+    "evaluator": "`evaluate: {evaluators: [...]}`; by default all that are offered, but `label-retrieval`",
     "method": "`method:`",
     "recipe": "`recipe:`",
     "logger": "`train: {loggers: [...]}`",

@@ -17,6 +17,7 @@ from pathlib import Path
 from figures import FIGURES, write
 from rich.console import Console
 from rich.table import Table
+from rooms import READING, pooled, read
 
 import contrapose as cp
 from contrapose.engine.build import Parts
@@ -83,12 +84,14 @@ def retrieval(rows: list[Row]) -> Table:
 def publish(evaluations: list[Evaluation], config: cp.Config, run: Path, args: argparse.Namespace) -> None:
     """Write the figures and pictures that the README shows."""
     recall = next(r for r in evaluations[0].rows if r.metric == "R@10")
+    runs = [{"fold": 0, "seed": s, "readings": read(cp.load(args.out / f"seed-{s}"), s)} for s in args.seeds]
     found = {
         "command": f"python examples/demo.py --seeds {' '.join(map(str, args.seeds))} --write",
         "seeds": args.seeds,
         "pairs": pairs(config),
         "gallery": recall.queries,
         "figures": summary(evaluations),
+        "rooms": pooled(runs, READING),
     }
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     FIGURES.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")

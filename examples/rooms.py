@@ -49,11 +49,16 @@ def fold(number: int, out: Path) -> Path:
 
 
 def one(number: int, seed: int) -> dict[str, Any]:
-    """Train on a fold and read it: by kind of reading, each piece's score trained and untrained."""
+    """Train on a fold and read it."""
     with tempfile.TemporaryDirectory() as folder:
         data = fold(number, Path(folder) / "furniture.parquet")
         run = cp.train(CONFIG, set=[f"data={data}", f"train.seed={seed}"], out=Path(folder) / "run")
-        trained, untrained = (nearest_neighbours(embedded(r, "test", seed)) for r in (run, run.untrained()))
+        return {"fold": number, "seed": seed, "readings": read(run, seed)}
+
+
+def read(run: cp.Run, seed: int) -> dict[str, Any]:
+    """By kind of reading, each test piece's score trained and untrained, and the piece's group."""
+    trained, untrained = (nearest_neighbours(embedded(r, "test", seed)) for r in (run, run.untrained()))
     readings = {}
     for score, base in zip(trained, untrained, strict=True):
         assert score.queries is not None
@@ -63,7 +68,7 @@ def one(number: int, seed: int) -> dict[str, Any]:
             "trained": np.asarray(score.values).tolist(),
             "untrained": np.asarray(base.values).tolist(),
         }
-    return {"fold": number, "seed": seed, "readings": readings}
+    return readings
 
 
 def pooled(runs: list[dict[str, Any]], of: str) -> dict[str, Any]:

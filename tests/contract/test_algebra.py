@@ -117,4 +117,11 @@ class TestMadeOfAQueue(SourceContract):
 
 
 class TestEvaluators(EvaluatorContract):
-    specs: dict[str, dict[str, Any]] = {"retrieval": {}, "knn": {}, "linear": {}, "svm": {}, "geometry": {}}
+    specs: dict[str, dict[str, Any]] = {
+        "retrieval": {},
+        "knn": {},
+        "linear": {},
+        "svm": {},
+        "geometry": {},
+        "label-retrieval": {},
+    }

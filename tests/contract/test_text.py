@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
+from tests.plugins.text.tokens import VOCABULARY, Tokens, declutr, spans
 
-from contrapose.testing import EncoderContract, HeadContract, MethodContract, ModalityContract, ViewContract
+from contrapose import Method
+from contrapose.testing import (
+    EncoderContract,
+    HeadContract,
+    LossContract,
+    MethodContract,
+    ModalityContract,
+    ViewContract,
+)
 from contrapose.types import Batch
 from contrapose_text.modality import Text
 
@@ -30,7 +40,7 @@ COLUMNS = [
 ]
 SMALL: dict[str, Any] = {"use": "text", "vocabulary": 300, "max_length": 12}
 WORDS: dict[str, dict[str, Any]] = {"text/delete": {"rate": 0.5}, "text/swap": {}, "text/crop": {"low": 0.2}}
-TOKENS: dict[str, dict[str, Any]] = {"text/shuffle": {}, "text/cutoff": {"tokens": 0.2}}
+TOKENS: dict[str, dict[str, Any]] = {"text/shuffle": {}, "text/mask": {"rate": 0.4}, "text/cutoff": {"tokens": 0.2}}
 FIXED: dict[str, dict[str, Any]] = {"text/dropout": {}, "text/eval": {}, "text/prefix": {}, "text/short-long": {}}
 OF_COLUMNS: dict[str, dict[str, Any]] = {
     "text/column": {"name": "name"},
@@ -105,12 +115,34 @@ class TestTriples(MethodContract):
 class TestDeclutr(MethodContract):
     spec = "text/declutr"
 
+    def method(self, seed: int = 0) -> Method:
+        """Over a toy encoder of tokens."""
+        method = declutr(seed)
+        method.clock.start(steps_per_epoch=1, epochs=3)
+        return method
+
     def batch(self, count: int = 8, seed: int = 0, missing: Any = ()) -> Batch:
-        """Its views tell which anchor they belong to."""
-        made = super().batch(count, seed, missing)
-        for name, view in made.views.items():
-            view.meta["span"] = torch.full((len(view),), int(name.split("_")[1]))
-        return made
+        """Its views tell which anchor they belong to, and some of their tokens are masked."""
+        return spans(count, seed, missing)
+
+
+class TestMaskedTokens(LossContract):
+    spec = "text/mlm"
+
+    def make(self, **facts: Any) -> Any:
+        return super().make(vocabulary=VOCABULARY, **facts)
+
+    def method(self, dtype: torch.dtype = torch.float64, **more: Any) -> Method:
+        torch.manual_seed(0)
+        branches = {"text": {"views": "*"}, "hidden": {"views": "*", "of": "text", "tap": "masked"}}
+        data = {"branches": branches, "terms": {"it": {"loss": self.node, "query": "hidden", **more}}}
+        facts = {"text": {"vocabulary": VOCABULARY}}
+        return Method.from_data(data, {"text": Tokens()}, facts=facts).to(dtype)
+
+    def batch(self, count: int = 6, dtype: torch.dtype = torch.float64, without: Sequence[str] = ()) -> Batch:
+        """Its two anchors; the toy encoder's dtype is its weights'."""
+        whole = spans(count, 1)
+        return Batch(whole.sample, {n: v for n, v in whole.views.items() if "anchor" in n})
 
 
 class TestTransformer(EncoderContract):

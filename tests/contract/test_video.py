@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.plugins.video.films import film
 
 from contrapose.testing import (
@@ -12,6 +13,7 @@ from contrapose.testing import (
     HeadContract,
     LossContract,
     MethodContract,
+    MixerContract,
     ModalityContract,
     ViewContract,
 )
@@ -51,7 +53,7 @@ class TestClip(ViewContract):
 class TestSamplers(ViewContract):
     specs: dict[str, dict[str, Any]] = {
         f"video/{name}": {"frames": 2, "stride": 1, "side": 32, "size": 16, "then": "video/crop"}
-        for name in ("cvrl", "rho", "neighbours", "pace")
+        for name in ("cvrl", "rho", "neighbours", "pace", "streams")
     }
     cells = CELLS
 
@@ -76,6 +78,25 @@ class TestFrames(ViewContract):
         return [Sample(i, {"video": row["clip"]}) for i, row in enumerate(rows)]
 
 
+class TestFlow(ViewContract):
+    spec = "video/flow"
+    modality = "video"
+    cells = TestFrames.cells
+    loaded = TestFrames.loaded
+    random = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("cv2", reason="OpenCV isn't installed: pip install 'contrapose-video[opencv]'")
+        return {}
+
+
+class TestFame(MixerContract):
+    spec = "video/fame"
+    cells = [{"clip": film(grainy(frames, 32, 32, frames))} for frames in (20, 13, 9)]
+    view = {"use": "video/eval", "frames": 4, "size": 32}
+
+
 ENCODERS: dict[str, dict[str, Any]] = {
     "video/small": {"width": 4},
     "video/blocks": {"blocks": 2, "encoder": {"use": "video/small", "width": 4}},
@@ -95,6 +116,18 @@ class TestTorchvision(EncoderContract):
     view = {"use": "video/eval", "frames": 4, "size": 32}
 
 
+class TestVideoMAE(EncoderContract):
+    spec = "video/videomae"
+    cells = CELLS
+    view = {"use": "video/eval", "frames": 4, "size": 32}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        pytest.importorskip("transformers", reason="pip install 'contrapose-video[transformers]'")
+        small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+        return {"config": {"image_size": 32, "num_frames": 4, **small}}
+
+
 class TestPredict(HeadContract):
     spec = "video/predict"
     arguments = {"blocks": 4, "steps": 2}
@@ -107,13 +140,34 @@ class TestFuture(HeadContract):
     places = 8
 
 
+class TestRemember(HeadContract):
+    spec = "video/remember"
+    arguments = {"blocks": 4, "steps": 2, "slots": 8}
+    places = 8
+
+
+class TestEnds(HeadContract):
+    spec = "video/ends"
+    arguments = {"blocks": 4, "steps": 2}
+    places = 8
+
+
 class TestClassify(LossContract):
     spec = "video/classify"
     arguments = {"column": "label", "classes": 3}
 
 
 class TestMethods(MethodContract):
-    specs: dict[str, dict[str, Any]] = {"video/cvrl": {}, "video/rho-moco": {"clips": 2}, "video/rho-byol": {}}
+    specs: dict[str, dict[str, Any]] = {
+        "video/cvrl": {},
+        "video/rho-moco": {"clips": 2},
+        "video/rho-byol": {},
+    }
+
+
+class TestFamesMethod(MethodContract):
+    spec = "video/fame"
+    arguments = {"views": {"fused": {"use": "mix", "of": "a"}}}  # the kit's rows are no clips
 
 
 class TestPace(MethodContract):
@@ -124,3 +178,17 @@ class TestPace(MethodContract):
 class TestDpc(MethodContract):
     spec = "video/dpc"
     arguments = {"blocks": 3, "steps": 1}
+
+
+class TestMemDpc(MethodContract):
+    spec = "video/memdpc"
+    arguments = {"blocks": 3, "steps": 1}
+
+
+class TestTwoStream(MethodContract):
+    spec = "video/two-stream"
+    arguments = {"size": 6, "top": 2}
+
+
+class TestPairs(MethodContract):
+    specs: dict[str, dict[str, Any]] = {"video/video-clip": {}, "video/video-audio": {}}

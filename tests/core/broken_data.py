@@ -198,6 +198,12 @@ MODALITIES: dict[str, dict[str, type]] = {
             lambda made, items: {k: v[np.argsort([*map(len, items)])] for k, v in made.items()}
         ),
     },
+    "test_lengths_tell_each_datum_for_itself": {
+        "must take a list": but(Pulse, lengths=fail(TypeError("no"))),
+        "one each": but(Pulse, lengths=lambda self, items: [len(item) for item in items] + [0]),
+        "of at least 0": but(Pulse, lengths=lambda self, items: [-len(item) for item in items]),
+        "whatever the others": but(Pulse, lengths=lambda self, items: [max(map(len, items))] * len(items)),
+    },
     "test_preview_shows_something": {
         "at least one form": shown({}),
         "a MIME bundle": shown("text"),

@@ -43,6 +43,14 @@ class Undecided(Pulse):
         self.dtype = torch.float32
 
 
+class Shifted(Pulse):
+    """By column its numbers are others than by row."""
+
+    def load_columns(self, batch, root):
+        made = self.collate([self.load(row, root) for row in batch.to_pylist()])
+        return {**made, "x": made["x"] + 1}
+
+
 class Still:
     """It never changes anything."""
 
@@ -85,12 +93,14 @@ DATA: dict[type, dict[str, Any]] = {
         "test_it_is_documented": but(Pulse, __doc__=None),
         **of(broken_data.SHARED, test_its_arguments_are_named_and_typed="the default of 'scale' is not of its type"),
         "test_it_has_a_name_and_a_dtype": Undecided,
+        "test_cells_by_column_are_those_by_row": Shifted,
         "test_load_is_a_function_of_the_cells": before(Pulse, "load", at_random),
         **of(
             MODALITIES,
             test_broken_cells_are_refused_in_one_line="must raise DataError for beat",
             test_collate_gives_one_row_an_item="dtype says torch.int64",
             test_rows_of_a_batch_are_its_items="whatever its place and the other items",
+            test_lengths_tell_each_datum_for_itself="whatever the others",
             test_preview_shows_something="not be empty",
             test_workers_load_and_collate_the_same="load must give the same in a worker",
             test_what_was_fitted_is_saved_and_loaded="facts must be the same",

@@ -54,6 +54,9 @@ class Pulse:
             x[i, : len(item)], known[i, : len(item)] = torch.from_numpy(item), True
         return {"x": x, "known": known}
 
+    def lengths(self, items):
+        return [len(item) for item in items]
+
     def preview(self, data):
         return {"text/plain": " ".join(f"{x:.1f}" for x in data)}
 

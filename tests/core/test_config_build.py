@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
@@ -121,6 +123,30 @@ def test_arguments_are_checked_against_the_signature(
 
 def test_a_hint_that_only_a_type_checker_sees_checks_nothing() -> None:
     assert build("encoder", {"use": "net", "dim": 1, "hidden": "anything"}).hidden == "anything"
+
+
+def test_hints_of_fields_that_another_module_has_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataclass inherits fields, whose hints are text that speaks of names of the base's module."""
+    code = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import Literal
+Side = Literal["left", "right"]
+
+@dataclass(kw_only=True)
+class Base:
+    side: Side = "left"
+"""
+    module = ModuleType("elsewhere")
+    monkeypatch.setitem(sys.modules, "elsewhere", module)
+    exec(compile(code, "elsewhere.py", "exec"), vars(module))
+
+    @dataclass(kw_only=True)
+    class Derived(module.Base):  # type: ignore[name-defined,misc]
+        count: int = 1
+
+    hints = {p.name: p.hint for p in parameters(Derived)}
+    assert hints == {"side": Literal["left", "right"], "count": int}
 
 
 def test_other_refusals() -> None:

@@ -4,17 +4,20 @@ import io
 import json
 import pickle
 import tarfile
+from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.core.test_loader import epochs
 
 from contrapose.data import FolderReader, ManifestReader, PackedReader, TarReader, make_loader, open_reader, read_bytes
-from contrapose.data.cells import NamedBytes
-from contrapose.data.pack import pack
+from contrapose.data.cells import NamedBytes, cell_path
+from contrapose.data.pack import _Rows, pack
 from contrapose.errors import ConfigError, ContraposeWarning, DataError
 from contrapose.types import View
 
@@ -383,3 +386,66 @@ def test_a_manifest_still_gives_files_with_names_from_structs(tmp_path):
     assert [s.data["pulse"].tolist() if s.data else None for s in reader] == [[1, 2], [3, 4], None, [5]]
     assert reader.cell("x", 0).name == "a.pulse"
     assert pickle.loads(pickle.dumps(reader.cell("x", 0))).name == "a.pulse"
+
+
+NAMES = ["files/1.note", "files/1.NOTE", "1.note", "no such.note", "files/1.note/", "files/1.note/.", "files/./1.note"]
+NAMES += [
+    "note",
+    "a note. It ends.",
+    "a.note of two words",
+    "plain.txt",
+    "files/plain.txt",
+    "files/plain",
+    "files/",
+    "files",
+]
+NAMES += ["", ".", "..", ".note", "../data/files/1.note", "../data/plain.txt", "files/../plain.txt", "files/link.txt"]
+NAMES += ["files/out.txt", "a\nb.note", "a\0b.note", "x" * 300 + ".txt", "x/" * 3000, "\udcff.txt", "İ.NOTE", "Σ.noteΣ"]
+NAMES += ["a.note ", "/etc/hostname", "files\\plain", "plain.txt\t"]
+
+
+def names_file(root, cell, extensions):
+    """Said plainly: a cell names a file by a suffix of its modality's, or by being the path of one under the root."""
+    if "\n" in cell or "\0" in cell:
+        return False
+    if PurePath(cell).suffix.lower() in extensions:
+        return True
+    try:
+        return ("." in cell or "/" in cell) and cell_path(cell, root).is_file()
+    except (DataError, OSError):
+        return False
+
+
+def rows_of(root):
+    rows = object.__new__(_Rows)
+    rows.root = root
+    return rows
+
+
+def test_which_cells_name_files(manifest):
+    root = manifest.parent
+    for name in ("plain.txt", "files/plain.txt", "files/plain"):
+        (root / name).write_text("x")
+    (root / "files/link.txt").symlink_to("plain.txt")
+    (root.parent / "far.txt").write_text("x")
+    (root / "files/out.txt").symlink_to(root.parent / "far.txt")
+    rows = rows_of(root)
+    for extensions in ((".note",), (".txt", ".note"), ("",), ()):
+        found = {cell for cell in NAMES if rows._names_file(cell, extensions)}
+        assert found == {cell for cell in NAMES if names_file(root, cell, extensions)}
+    assert {"plain.txt", "files/plain.txt", "files/plain", "files/link.txt"} <= found
+    assert not {"files/out.txt", "../data/plain.txt", "files/", "/etc/hostname"} & found
+
+
+@given(cell=st.text("aA./Nn otex\\", max_size=10))
+@settings(max_examples=100, deadline=None)
+def test_any_text_is_told_as_by_the_path_that_it_makes(cell):
+    for extensions in ((".note", ".t"), ()):
+        assert rows_of(Path())._names_file(cell, extensions) == names_file(Path(), cell, extensions)
+
+
+def test_a_text_that_names_nothing_makes_no_path(manifest, monkeypatch):
+    monkeypatch.setattr("contrapose.data.pack.PurePath", None)
+    monkeypatch.setattr("contrapose.data.pack.cell_path", None)
+    for text in ("A chair of oak. And/or none, e.g. ash.", "words"):
+        assert not rows_of(manifest.parent)._names_file(text, (".note",))

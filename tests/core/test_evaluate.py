@@ -141,6 +141,9 @@ def test_the_config_chooses_and_a_plugins_evaluator_runs(tmp_path):
         "evaluator", "mine", lambda e: [Score("rows", "wave", len(e.tables(e.split, "pooled")["wave"]) * 1.0)]
     )
     assert "mine" in chosen(None)
+    assert "label-retrieval" not in chosen(None)
+    listed = evaluate(Run(tmp_path, options={"evaluators": ["label-retrieval"]}), draws=10)
+    assert listed.row("class R@50", "wave").gain_interval is not None
     found = evaluate(Run(tmp_path, options={"evaluators": ["mine", "knn"]}), draws=10)
     assert {r.evaluator for r in found.rows} == {"mine", "knn"}
     assert found.row("rows", "wave").value == 40

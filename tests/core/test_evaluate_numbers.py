@@ -3,8 +3,9 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from contrapose.evaluate import linear
+from contrapose.evaluate import Embedded, Table, linear
 from contrapose.evaluate.bootstrap import interval, resample
+from contrapose.evaluate.builtin import label_retrieval
 from contrapose.evaluate.geometry import alignment, effective_rank, modality_gap, uniformity
 from contrapose.evaluate.knn import knn
 from contrapose.evaluate.linear import probe, splits
@@ -73,6 +74,50 @@ def test_recall_and_rank_without_ties_are_the_plain_ones():
     assert np.array_equal(found.rank(), plain)
     for k in (1, 5, 10, 40):
         assert np.array_equal(found.recall(k), plain <= k)
+
+
+def embedded(train, y, test, x):
+    """An ``Embedded`` of one modality's features and classes."""
+    tables = {"train": Table(train, np.arange(len(train)), y), "test": Table(test, np.arange(len(test)), x)}
+    return Embedded(lambda split, head: {"wave": tables[split]})
+
+
+def test_label_retrieval_is_a_plain_loop():
+    """10-clip retrieval as papers do it: from the gallery's mean, unit length, cosine, any of the first k of the class."""
+    rng = np.random.default_rng(5)
+    (x, y), (q, c) = blobs(rng, 70, classes=6, noise=2.0), blobs(rng, 40, classes=7, noise=2.0)
+    x, q, y, c = x + 3, q + 3, y.astype(float), c.astype(float)  # far from the origin: without the mean all look alike
+    y[:4], c[5:8] = np.nan, np.nan  # unlabelled
+    scores = {s.metric: s for s in label_retrieval(embedded(x, y, q, c))}
+    assert list(scores) == [f"class R@{k}" for k in (1, 5, 10, 20, 50)]
+    gallery, classes = x.numpy()[4:].astype(np.float64), y[4:]
+    centre = gallery.mean(axis=0)
+    asked = [i for i in range(40) if not np.isnan(c[i])]
+    for k in (1, 5, 10, 20, 50):
+        hits = []
+        for i in asked:
+            query = q[i].numpy().astype(np.float64) - centre
+            cosines = [query @ (g - centre) / np.linalg.norm(query) / np.linalg.norm(g - centre) for g in gallery]
+            nearest = sorted(range(len(gallery)), key=lambda j: -cosines[j])[:k]
+            hits.append(any(classes[j] == c[i] for j in nearest))
+        score = scores[f"class R@{k}"]
+        assert score.values.tolist() == hits
+        assert score.queries.ids.tolist() == asked
+        assert score.value >= score.chance
+    assert (c == 6).sum() > 0
+    assert f"{(c == 6).sum()} queries of classes that train lacks" in score.note
+    shuffled = [label_retrieval(embedded(x, rng.permutation(y), q, c))[1].value for _ in range(200)]
+    assert np.mean(shuffled) == pytest.approx(scores["class R@5"].chance, abs=0.03)
+
+
+def test_label_retrieval_of_a_collapsed_model_is_chance_and_of_no_classes_nothing():
+    y = np.arange(30) % 3.0
+    flat = torch.ones(30, 4)
+    for score in label_retrieval(embedded(flat, y, flat, y)):
+        assert score.value == pytest.approx(score.chance)
+    assert label_retrieval(embedded(flat, y, flat, np.full(30, 5.0)))[0].value == 0
+    assert label_retrieval(embedded(flat, np.ones(30), flat, y)) == []
+    assert label_retrieval(embedded(flat, None, flat, None)) == []
 
 
 def test_a_collapsed_model_scores_exactly_chance():

@@ -295,3 +295,27 @@ def test_fingerprints_tell_columns_and_parts_apart(place):
     assert len({r.fingerprint() for r in made}) == 4
     assert several().fingerprint() == reader.fingerprint()
     assert torch.is_tensor(Pulse().collate([[1.0]]))
+
+
+def test_cells_come_by_column_too_under_the_runs_names_and_with_their_own_types(place):
+    reader = several().subset([8, 1, 3, 6])
+    cells = reader.cells("grid")
+    batches = list(cells.batches())
+    assert [batch.schema.names for batch in batches] == [["w", "h"]] * 2
+    assert sorted(map(str, (row for batch in batches for row in batch.to_pylist()))) == sorted(map(str, cells))
+    (place / "floats.jsonl").write_text('{"w": 0.5, "h": "tall"}\n')
+    mixed = several({"chairs": "chairs/rows.jsonl", "floats": "floats.jsonl"}, {"grid": ["w", "h"]}, {})
+    *_, last = mixed.cells("grid").batches()
+    assert last.to_pylist() == [{"w": 0.5, "h": "tall"}]
+    assert next(iter(several().cells("note").batches())).schema.names == ["text"]
+
+
+def test_where_a_dataset_has_its_cells_row_by_row_alone_all_do(place):
+    class Mine(type(several().parts[0])):
+        def cells(self, modality):
+            return [{"w": 1, "h": 2}]
+
+    reader = several()
+    reader.parts[1].__class__ = Mine
+    assert not hasattr(reader.cells("grid"), "batches")
+    assert len(list(reader.cells("grid"))) == 7

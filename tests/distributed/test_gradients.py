@@ -133,10 +133,13 @@ def test_three_processes_equal_one(name: str, chunk: int | None, split: tuple[in
 
 
 IN_PLUGINS = {
+    "cola",
     *("depthcontrast", "pointcontrast", "strl", "ulip"),
     *("saint", "subtab"),
+    "fame",
     *("consert", "declutr", "e5", "mnrl", "simcse", "simcse-supervised"),
-    *("cvrl", "dpc", "pace", "rho-byol", "rho-moco"),
+    *("cvrl", "dpc", "memdpc", "pace", "rho-byol", "rho-moco", "two-stream", "video-audio", "video-clip"),
+    *("byol-a", "clap", "clar", "cpc-audio", "wav2vec2"),
 }
 
 

@@ -14,6 +14,7 @@ from contrapose.engine.early_stopping import best_step, read_validation
 from contrapose.engine.run import load, train
 from contrapose.errors import ConfigError, ContraposeError
 from contrapose.plugins import configure
+from contrapose.types import Batch, ViewBatch
 
 WAVES = Path(__file__).with_name("waves.py")
 SETTINGS = (
@@ -137,3 +138,32 @@ def test_a_loss_that_is_no_number_ends_the_run(project: Path, tmp_path: Path, mo
     monkeypatch.setattr(early_stopping.Validation, "_measure", lambda self, method: float("nan"))
     with pytest.raises(ContraposeError, match="the loss on val is nan after step"):
         train(project, set=SETTINGS, out=tmp_path / "run", quiet=True)
+
+
+def test_kept_batches_measure_what_batches_made_anew_do(project: Path, tmp_path: Path, monkeypatch) -> None:
+    """Bit for bit, with dropout's and sources' draws as they are; and beyond the bound nothing is kept."""
+    from contrapose.engine import early_stopping
+
+    made: list[int] = []
+    fresh = early_stopping.StaticBatches._made
+
+    def counted(self):
+        made.append(1)
+        return fresh(self)
+
+    monkeypatch.setattr(early_stopping.StaticBatches, "_made", counted)
+    settings = (*SETTINGS, "train.early_stopping.patience=99")
+    kept = train(project, set=settings, out=tmp_path / "kept", quiet=True)
+    assert len(made) == 1, "made once"
+    monkeypatch.setattr(early_stopping, "KEPT", 1000)
+    anew = train(project, set=settings, out=tmp_path / "anew", quiet=True)
+    assert len(made) == 1 + 8, "made anew after each epoch"
+    assert (kept.dir / "validation.csv").read_bytes() == (anew.dir / "validation.csv").read_bytes()
+    assert same(weights(kept.method), weights(anew.method))
+
+
+def test_a_batch_is_counted_by_its_tensors() -> None:
+    from contrapose.engine.early_stopping import bytes_of
+
+    view = ViewBatch({"a": torch.zeros(3, 5), "b": torch.zeros(3, dtype=torch.int64)}, "m", torch.arange(3))
+    assert bytes_of(Batch(torch.arange(3), {"m/0": view}, {"label": torch.zeros(3)})) == 60 + 24 + 24 + 24 + 12

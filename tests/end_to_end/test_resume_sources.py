@@ -33,6 +33,22 @@ UNION = {
     "sources": {"queue": {"use": "queue", "of": "key", "size": 24}, "both": {"use": "union", "of": ["key", "queue"]}},
     "terms": {"t": {"query": "online", "keys": ["both"], "positives": "same(sample)", "denominator": "all"}},
 }
+CODES = {
+    "slots": ["query"],
+    "branches": {"online": {"views": "*", "projector": {"use": "mlp", "out": 8}}},
+    "sources": {
+        "codes": {"use": "audio/quantiser", "of": "online", "entries": 3, "width": 4, "out": 8},
+        "candidates": {"use": "audio/candidates", "of": "codes", "query": "online", "count": 3},
+    },
+    "terms": {
+        "t": {
+            "query": "online",
+            "keys": ["codes", "candidates"],
+            "positives": "same(sample) and origin(codes)",
+            "denominator": "all",
+        }
+    },
+}
 METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "dino": ({"sources": {"prototypes": {"count": 12}}}, ONE),
     "swav": ({"sources": {"prototypes": {"count": 12}, "past": {"size": 24, "start": None}}}, ONE),
@@ -48,6 +64,7 @@ METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "symile": ({"modalities": ["wave", "echo", "chirp"]}, THREE),
     "gram": ({"anchor": "wave", "others": ["echo", "chirp"]}, THREE),
     "a union": (UNION, ONE),
+    "codebooks": (CODES, ONE),
 }
 
 

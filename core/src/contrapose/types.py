@@ -235,8 +235,10 @@ class Modality(Protocol):
     ``check_cells(cells, root)``, called with those of data that are opened, which raises ``DataError`` where they are nothing like
     those that it was fitted on; ``facts()``,
     arguments that its views and encoders get where they take them (a vocabulary's size, a schema);
+    ``lengths(items)``, how long each of some loaded data is, in any unit, for ``train.buckets``;
     ``suggest(columns, root, small)``, a ``Suggestion`` for a table of which it gets some values a column, or None, sized for a
-    ``small`` machine or for one with a GPU.
+    ``small`` machine or for one with a GPU; ``load_columns(batch, root)``, an Arrow record batch of cells to a collated batch of
+    its rows, which raises ``DataError`` where a single row would.
 
     The ``cells`` of ``fit`` and ``check_cells`` are iterated as often as one likes, a mapping by column a sample. Of tables they
     may also have ``batches()``, the same as Arrow record batches, and ``names``, all columns of the data, whoever reads them.
@@ -266,6 +268,9 @@ class ViewGenerator(Protocol):
     ``refresh(look, clock)``, called at the start of each epoch, with the same two methods, its state then being a flat dict of
     tensors that checkpoints hold: look, given a view generator and the name of a table, iterates over that table batch by batch,
     for all training samples as the generator shows them; to be returned is whether other views are made from now on.
+
+    The ``samples`` of ``fit`` are iterated as often as one likes. Where their modality has ``load_columns`` they may also have
+    ``batches()``: the same, many at a time, as (collated data, columns of ``meta`` by name as arrays (n,)).
     """
 
     modality: str

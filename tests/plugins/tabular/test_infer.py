@@ -9,10 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from contrapose.data import open_reader
 from contrapose.errors import ConfigError, ContraposeWarning
 from contrapose_tabular.infer import infer
+from contrapose_tabular.modality import Tabular
 from contrapose_tabular.schema import Categorical, Numeric, Schema
 
 
@@ -121,3 +124,19 @@ def test_a_blank_column_is_left_out_with_one_warning() -> None:
         schema = infer(rows)
     assert len(told) == 1
     assert [c.name for c in schema.columns] == ["a", "c"]
+
+
+def test_a_schema_of_several_datasets_is_the_same_by_column_as_by_row() -> None:
+    n = range(40)
+    one = pa.table({"width": [i % 7 for i in n], "wood": [("oak", "ash", None)[i % 3] for i in n]})
+    other = pa.table({"wide": [i / 3 for i in n], "wood": ["elm", "oak"] * 20})
+    of = {"one": one, "other": {"data": other, "modalities": {"tabular": ["wide", "wood"]}}}
+    reader = open_reader({"use": "several", "of": of}, {"tabular": Tabular()}, {"tabular": ["width", "wood"]}, {})
+    cells = reader.subset(range(70)).cells("tabular")
+    found, by_row = infer(cells), infer(list(cells))
+    (width, wood), (also, other_wood) = found.columns, by_row.columns
+    assert isinstance(width, Numeric)
+    assert isinstance(also, Numeric)
+    assert (width.name, width.mean, width.std) == ("width", pytest.approx(also.mean), pytest.approx(also.std))
+    assert width.quantiles == pytest.approx(also.quantiles)
+    assert wood == other_wood == Categorical("wood", ("ash", "elm", "oak"))

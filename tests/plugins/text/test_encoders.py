@@ -44,7 +44,8 @@ def test_pooled_has_its_width_for_any_number_of_texts(text: Text, batch: Batch, 
     assert encoder.modality == "text"
     for rows in (0, 1, 4):
         taps = encoder({name: t[:rows] for name, t in batch.items()})
-        assert taps.keys() == encoder.dims.keys() == {"pooled"}
+        assert taps.keys() == encoder.dims.keys() == {"pooled", "masked"}
+        assert not taps["masked"].numel(), "nothing is masked"
         assert taps["pooled"].shape == (rows, 32)
 
 
@@ -71,7 +72,7 @@ def test_what_fills_up_a_row_changes_nothing(text: Text, batch: Batch, pooling: 
         torch.testing.assert_close(encoder(batch)["pooled"], alone, atol=1e-6, rtol=0)
         torch.testing.assert_close(encoder(wider(batch, 20))["pooled"], alone, atol=1e-6, rtol=0)
         # Without the grouping by length, which leaves most of the filling out before the transformer sees it.
-        full = encoder._pooled(**wider(batch, 20))
+        full = encoder._run(**wider(batch, 20))[0]
         torch.testing.assert_close(full, alone, atol=1e-6, rtol=0)
         last = encoder(text.collate([*TEXTS, " ".join(TEXTS * 3)]))["pooled"][:4]
         torch.testing.assert_close(last, alone, atol=1e-6, rtol=0)
@@ -148,11 +149,11 @@ def test_poolings_are_those_of_sentence_transformers(how: Pooling) -> None:
 
 
 def test_rows_are_grouped_by_length_each_once() -> None:
-    lengths = [1, 4, 5, 8, 9, 20, 3]
+    lengths = [1, 3, 5, 8, 9, 20, 3]
     mask = torch.arange(20) < torch.tensor(lengths)[:, None]
     mask[3, 0] = False  # a hole doesn't shorten the text
     groups = [(rows.tolist(), columns) for rows, columns in by_length(mask)]
-    assert groups == [([0, 1, 6], 4), ([2, 3], 8), ([4], 16), ([5], 20)]
+    assert groups == [([0, 1, 6], 3), ([2, 3], 8), ([4], 9), ([5], 20)]
 
 
 def test_weights_are_a_function_of_the_seed(text: Text, batch: Batch) -> None:

@@ -25,7 +25,7 @@ def views(node: Any, text: Any, seed: int = 0) -> list[View]:
 
 
 def texts(node: Any, text: Any, seed: int = 0) -> dict[str, str]:
-    return {v.name: v.data for v in views(node, text, seed)}
+    return {v.name: getattr(v.data, "text", v.data) for v in views(node, text, seed)}
 
 
 def test_several_columns_are_one_text_that_remembers_them() -> None:
@@ -78,7 +78,7 @@ def test_spans_are_where_and_as_long_as_declutrs() -> None:
     lengths: dict[str, list[int]] = {"anchor": [], "positive": []}
     for seed in range(150):
         made = views("text/spans", " ".join(WORDS), seed)
-        where = {v.name: place(v.data) for v in made}
+        where = {v.name: place(getattr(v.data, "text", v.data)) for v in made}
         assert len(where) == 6
         (a, b), (c, d) = where["anchor_0"], where["anchor_1"]
         assert b <= c or d <= a, "anchors are apart"
@@ -102,6 +102,10 @@ def test_spans_of_short_documents_are_shorter() -> None:
             made = texts({"use": "text/spans", "anchors": 3}, " ".join(WORDS[:count]), seed)
             assert len(made) == 9
             assert all(1 <= len(t.split()) <= max(1, count // 6) for t in made.values())
+        plain = texts({"use": "text/spans", "anchors": 3, "mask": 0}, " ".join(WORDS[:count]))
+        assert plain == texts({"use": "text/spans", "anchors": 3}, " ".join(WORDS[:count])), (
+            "what is masked moves no span"
+        )
     with pytest.raises(ConfigError, match=r"shortest \(600\) is above longest"):
         build("view", {"use": "text/spans", "shortest": 600})
 

@@ -62,7 +62,7 @@ def test_a_folder_gives_its_encoder(bert: Path, capfd: pytest.CaptureFixture[str
     text = modality(bert)
     encoder = pretrained(bert, text)
     assert capfd.readouterr() == ("", "")
-    assert encoder.dims == {"pooled": 32}
+    assert encoder.dims == {"pooled": 32, "masked": 32}
     batch = text.collate(TEXTS)
     reference = AutoModel.from_pretrained(bert).eval()
     theirs = reference(input_ids=batch["ids"], attention_mask=batch["mask"].long()).last_hidden_state

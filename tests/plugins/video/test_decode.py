@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from contrapose.errors import DataError, PluginError
 from contrapose_video.arguments import Decoder
 from contrapose_video.footage import Footage
 from contrapose_video.modality import Video
+from contrapose_video.packets import in_order
 from contrapose_video.pixels import evenly
 
 ASKED = np.array([29, 3, 3, 17, 0])
@@ -43,13 +47,15 @@ def lacks_torchcodec() -> str:
         {"codec": "libx264", "kind": "matroska"},
         {"codec": "libvpx", "kind": "webm"},
         {"kind": "avi"},
+        {"kind": "avi", "options": {"bf": "2"}},
         {"codec": "mpeg2video", "kind": "mpeg", "fps": 25},
         {"times": UNEVEN},
     ],
-    ids=["mpeg4", "b-frames", "mkv", "webm", "avi", "mpeg", "uneven"],
+    ids=["mpeg4", "b-frames", "mkv", "webm", "avi", "avi-b-frames", "mpeg", "uneven"],
 )
 def test_each_decoder_gives_the_frames_that_are_asked_for(kind: dict[str, Any], decoder: Decoder) -> None:
-    """Also where decord itself gives others: of an MPEG program stream it took frame 5 for frame 29."""
+    """Also where decord itself gives others: of an MPEG program stream it took frame 5 for frame 29, of an AVI whose frames are
+    stored in another order (`examples/data/build_footage.py`) frame 2 for frame 100."""
     footage = load(film(**kind), decoder=decoder)
     if decoder == "torchcodec" and (reason := lacks_torchcodec()):
         with pytest.raises(PluginError, match="torchcodec can't be imported"):
@@ -79,6 +85,52 @@ def test_two_decoders_agree_within_rounding() -> None:
     data = film(coarse.repeat(12, axis=1).repeat(12, axis=2), codec="libx264")
     a, b = (load(data, decoder=decoder).frames(np.arange(6)).astype(float) for decoder in ("decord", "pyav"))
     assert np.abs(a - b).mean() < 2
+
+
+GRAIN = np.random.default_rng(0).integers(0, 255, (32, 92, 3), dtype=np.uint8)
+LONG = film(
+    np.stack([GRAIN[:, i : i + 32] for i in range(60)]),
+    codec="libx264",
+    options={"g": "20", "sc_threshold": "0", "bf": "3", "b_strategy": "0"},
+)
+
+
+@pytest.mark.parametrize("asked", [[0], [59], [18, 19, 20, 21], [3, 5, 7, 44, 46], list(range(60))], ids=str)
+def test_what_no_frame_refers_to_is_skipped_and_nothing_else_changes(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H.264 whose groups of 20 frames have B-frames: bit for bit the frames that decoding all of them gives."""
+    footage = load(LONG, decoder="pyav")
+    assert footage.keys.tolist() == [0, 20, 40]
+    made = footage.frames(np.array(asked), short=16)
+    monkeypatch.setattr("contrapose_video.packets.by_key_frames", lambda *_: None)
+    np.testing.assert_array_equal(made, footage.frames(np.arange(60), short=16)[asked])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"keys": np.array([0, 23, 47])}, {"times": np.arange(60) / 10 + 9e-5}], ids=["keys", "times"]
+)
+def test_an_index_that_is_wrong_changes_no_frame(wrong: dict[str, Any]) -> None:
+    """Decoding begins elsewhere then, and frames that don't come under the very time that was told are sought in order."""
+    footage = load(LONG, decoder="pyav")
+    asked = np.array([2, 22, 23, 25, 50])
+    np.testing.assert_array_equal(replace(footage, **wrong).frames(asked), footage.frames(asked))
+
+
+def test_frames_that_come_too_late_are_waited_for() -> None:
+    """As FFmpeg gives those of H.264 that doesn't say how far it is out of order (opencv-doc's box.mp4); 6 has no picture."""
+    footage = Footage(b"", np.arange(12) / 10, (1, 1))
+    order = [0, 3, 2, 4, 1, 7, 5, 9, 8, 10, 11]
+    stream = SimpleNamespace(start_time=0, time_base=Fraction(1, 10))
+    file = SimpleNamespace(decode=lambda _: (SimpleNamespace(pts=pts) for pts in order), seek=lambda *_, **__: None)
+
+    def found(*asked: int) -> Any:
+        return in_order(file, stream, footage, np.array(asked), lambda frame: frame.pts)
+
+    assert found(1, 2, 4) == [1, 2, 4]
+    assert found(5, 6, 8) == [5, 7, 8]
+    with pytest.raises(DataError, match="damaged"):
+        in_order(file, stream, replace(footage, times=np.arange(13) / 10), np.array([3, 12]), lambda frame: frame.pts)
 
 
 def test_folders_gifs_and_arrays_are_videos_too(tmp_path: Path) -> None:

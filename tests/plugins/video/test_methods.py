@@ -181,8 +181,8 @@ def test_dpc_is_the_authors_score_over_all_places_to_come() -> None:
 
         def cell(x: Tensor, h: Tensor) -> Tensor:
             both = torch.cat([x, h], 1)
-            z, r = torch.sigmoid(conv(head.update, both)), torch.sigmoid(conv(head.reset, both))
-            return h * (1 - z) + torch.tanh(conv(head.new, torch.cat([x, h * r], 1))) * z
+            z, r = torch.sigmoid(conv(head.cell.update, both)), torch.sigmoid(conv(head.cell.reset, both))
+            return h * (1 - z) + torch.tanh(conv(head.cell.new, torch.cat([x, h * r], 1))) * z
 
         hidden = torch.zeros_like(maps[:, 0])
         for t in range(BLOCKS - STEPS):
@@ -199,11 +199,42 @@ def test_dpc_is_the_authors_score_over_all_places_to_come() -> None:
     same_value_and_gradient(made, now, expected)
 
 
+def test_memdpc_is_the_authors_two_losses_over_one_memory() -> None:
+    """MemDPC_BD: the clip and its reversal, each through its own GRU, and both through one memory; the two losses are added."""
+    made, now = method("memdpc", blocks=BLOCKS, steps=STEPS, memory=7), batch(0, ("clip",))
+
+    def expected() -> Tensor:
+        dense = made.encoders["video"](now.views["video/clip"].data)["dense"].view(N, BLOCKS, PLACES, WIDTH)
+        head: Any = next(m for m in made.modules() if type(m).__name__ == "Remember")
+        total = torch.zeros((), dtype=torch.float64)
+        for gru, maps in ((head.onwards, dense), (head.backwards, dense.flip(1))):
+
+            def cell(x: Tensor, h: Tensor, gru: Any = gru) -> Tensor:
+                z, r = (torch.sigmoid(layer(torch.cat([x, h], -1))) for layer in (gru.update, gru.reset))
+                return h * (1 - z) + torch.tanh(gru.new(torch.cat([x, h * r], -1))) * z
+
+            hidden = torch.zeros_like(maps[:, 0])
+            for t in range(BLOCKS - STEPS):
+                hidden = cell(F.relu(maps[:, t]), hidden)
+            pool = []
+            for _ in range(STEPS):
+                logits = head.address[2](F.relu(head.address[0](hidden)))
+                pool.append(torch.einsum("bpm,mc->bpc", torch.softmax(logits, 2), head.memory))
+                hidden = cell(F.relu(pool[-1]), hidden)
+            pred = torch.stack(pool, 1).reshape(-1, WIDTH)
+            truth = maps[:, -STEPS:].reshape(-1, WIDTH)
+            total = total + F.cross_entropy(pred @ truth.T, torch.arange(N * STEPS * PLACES))
+        return total
+
+    same_value_and_gradient(made, now, expected)
+
+
 def test_places_that_are_no_blocks_are_told() -> None:
-    with pytest.raises(ConfigError, match="aren't those of 5 blocks"):
-        method("dpc", blocks=5, steps=2).loss(batch(0, ("clip",)))
-    with pytest.raises(ConfigError, match="fewer than 4 blocks"):
-        method("dpc", blocks=4, steps=4)
+    for name in ("dpc", "memdpc"):
+        with pytest.raises(ConfigError, match="aren't those of 5 blocks"):
+            method(name, blocks=5, steps=2).loss(batch(0, ("clip",)))
+        with pytest.raises(ConfigError, match="fewer than 4 blocks"):
+            method(name, blocks=4, steps=4)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +245,7 @@ def test_places_that_are_no_blocks_are_told() -> None:
         ("rho-byol", {"clips": 3}, ("clip_0", "clip_1", "clip_2")),
         ("pace", {"paces": 3}, ("a", "b")),
         ("dpc", {"blocks": BLOCKS, "steps": STEPS}, ("clip",)),
+        ("memdpc", {"blocks": BLOCKS, "steps": STEPS, "memory": 7}, ("clip",)),
     ],
 )
 def test_two_processes_equal_one(name: str, arguments: dict[str, Any], slots: tuple[str, ...]) -> None:
@@ -221,5 +253,5 @@ def test_two_processes_equal_one(name: str, arguments: dict[str, Any], slots: tu
         return batch(seed, slots, pace=lambda g: torch.randint(3, (N,), generator=g))
 
     heads = {"projector": HEAD["projector"], **({"predictor": HEAD["projector"]} if name == "rho-byol" else {})}
-    made = method(name, {} if name == "dpc" else {"online": heads}, **arguments)
+    made = method(name, {} if name in ("dpc", "memdpc") else {"online": heads}, **arguments)
     assert_ddp_equivalent(made, [given(0), given(1)])

@@ -47,6 +47,26 @@ def test_the_readmes_config_trains_and_lists_what_it_left_out(folder: Path) -> N
         assert said in left
 
 
+def test_what_is_damaged_short_or_cut_is_left_out_counted_and_listed(folder: Path) -> None:
+    """Corrupt frames, one frame where clips may not loop, no file at all; of a cut file what is there is used."""
+    grain = film(np.random.default_rng(0).integers(0, 255, (30, 64, 64, 3), dtype=np.uint8), codec="libx264")
+    hurt = bytearray(grain)
+    hurt[len(grain) // 8 : -200] = bytes(len(hurt[len(grain) // 8 : -200]))
+    (folder / "hurt.mp4").write_bytes(bytes(hurt))
+    (folder / "half.mp4").write_bytes(grain[: 3 * len(grain) // 4])
+    (folder / "one.mp4").write_bytes(film(1))
+    with (folder / "videos.csv").open("a") as file:
+        file.write("\nhurt.mp4,0\nhalf.mp4,1\none.mp4,0\nnowhere.mp4,1")
+    said = config() | {"train": {**TRAIN, "batch_size": 15}}
+    said["views"]["video"] |= {"short": "skip", "fps": 8}
+    made = cp.train(said, out="run", quiet=True)
+    assert (made.unread.samples, made.unread.seen) == (6, 15)
+    left = (folder / "run/skipped.csv").read_text()
+    for reason in ("empty.mp4", "cut.mp4", "sound.mp4", "hurt.mp4", "too short", "nowhere.mp4"):
+        assert reason in left
+    assert "half.mp4" not in left
+
+
 @pytest.mark.slow
 def test_workers_see_the_same_clips(folder: Path) -> None:
     one, two = (run(f"run{workers}", workers).embed("train")["video"] for workers in (0, 2))

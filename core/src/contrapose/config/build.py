@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
@@ -163,14 +163,22 @@ def _resolve(annotation: Any, target: Any) -> Any:
     """An annotation written as text (``from __future__ import annotations``) as a type; as it stands where it can't be found."""
     if not isinstance(annotation, str):
         return annotation
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    for names in _namespaces(target):
+        try:
+            return typing.get_type_hints(holder, names, include_extras=True)["it"]
+        except Exception:  # a name that only a type checker sees, or anything else that evaluating text can do
+            continue
+    return annotation
+
+
+def _namespaces(target: Any) -> Iterator[dict[str, Any]]:
+    """Where the names of a target's annotations may be known: a dataclass has fields of classes of other modules."""
     function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]
-    module = sys.modules.get(getattr(target, "__module__", None) or "")
-    names = getattr(function, "__globals__", None) or getattr(module, "__dict__", {})
-    try:
-        holder = SimpleNamespace(__annotations__={"it": annotation})
-        return typing.get_type_hints(holder, names, include_extras=True)["it"]
-    except Exception:  # a name that only a type checker sees, or anything else that evaluating text can do
-        return annotation
+    if hasattr(function, "__globals__"):
+        yield function.__globals__
+    for owner in target.__mro__ if isinstance(target, type) else (target,):
+        yield getattr(sys.modules.get(getattr(owner, "__module__", None) or ""), "__dict__", {})
 
 
 @lru_cache(maxsize=512)

@@ -64,12 +64,24 @@ class BalanceConfig(Section):
     batches: Literal["mixed", "one"] = "mixed"
 
 
+class BucketsConfig(Section):
+    """Batches of samples of like length: ``of`` names a modality that tells how long its data are.
+
+    ``window`` batches are sorted together at a time: the more, the less is filled up, and the fewer the negatives that a sample
+    may meet.
+    """
+
+    of: str
+    window: Count = 50
+
+
 class TrainConfig(Section):
     """How to train. ``steps``, where given, overrides ``epochs``; ``warmup`` counts epochs. ``weight_decay`` may be a schedule.
 
     ``balance`` evens out how often the values of a column come.
     ``together`` names a column under ``meta``: samples that agree in it come into one batch, where relations find them.
     ``distinct`` names one in which the samples of a batch shall differ, so that equal ones (of one caption) are no negatives.
+    ``buckets`` makes batches of samples of like length, so that little of a batch is filling.
     ``window``, for data on slow disks, shuffles within so many samples at a time, which lie in few places.
     ``batch_size`` is that of all processes together; ``chunk_size``, where given, is how many samples go through a process's
     encoders at a time, at the same gradient (GradCache). ``chunk_batchnorm`` lets BatchNorm see a chunk's statistics.
@@ -103,6 +115,7 @@ class TrainConfig(Section):
     balance: BalanceConfig | None = None
     together: str | None = None
     distinct: str | None = None
+    buckets: BucketsConfig | None = None
     window: Count | None = None
     checkpoint_every: Count | None = None
     keep: Count = 2
@@ -147,7 +160,7 @@ class DatasetConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """By which ``views`` each modality is seen when it is embedded, and which ``evaluators`` run (all, if left out)."""
+    """By which ``views`` each modality is seen when it is embedded, and which ``evaluators`` run (the usual ones, if left out)."""
 
     views: dict[str, Node] = {}
     evaluators: list[str] | None = None

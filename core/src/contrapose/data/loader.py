@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from contrapose.config.schema import BalanceConfig
+from contrapose.config.schema import BalanceConfig, BucketsConfig
 from contrapose.data.balance import BalancedSampler
+from contrapose.data.buckets import BucketSampler, lengths_of
 from contrapose.data.collate import Collate, MakeViews, ViewDataset
 from contrapose.data.distinct import DistinctSampler
 from contrapose.data.failure import lost_worker, no_memory_to_load
@@ -178,6 +179,7 @@ def make_loader(
     balance: BalanceConfig | None = None,
     together: str | None = None,
     distinct: str | None = None,
+    buckets: BucketsConfig | None = None,
     window: int | None = None,
     steps: int | None = None,
     device: torch.device | str = "cpu",
@@ -187,14 +189,16 @@ def make_loader(
     ``make_views`` is ``plan.maker(seed)``; ``modalities`` collate its views, by name; ``batch_size`` is global, of
     which rank ``rank`` of ``world`` gets its part; ``balance`` evens out a column's values
     (`BalancedSampler`); ``together`` is a column whose equal samples come next to each other, ``distinct`` one whose equal samples
-    never meet in a batch (`DistinctSampler`), ``window`` the number of samples that are shuffled together (`EpochSampler`);
+    never meet in a batch (`DistinctSampler`), ``buckets`` makes batches of like lengths (`BucketSampler`), ``window`` is the
+    number of samples that are shuffled together (`EpochSampler`);
     ``device`` is where the batches are wanted.
     Of a stream an epoch is ``steps`` batches, and without ``shuffle`` it is read once, in its order, by this process.
     Raises `ConfigError` if there is no whole batch and ``drop_last``, no column ``together`` or ``distinct``, a ``balance`` that
     can't be had, orders that exclude each other, or too few shards.
     """
     if isinstance(reader, StreamReader):
-        for name, said in {"together": together, "distinct": distinct, "balance": balance}.items():
+        ordered = {"together": together, "distinct": distinct, "balance": balance, "buckets": buckets}
+        for name, said in ordered.items():
             if said is not None:
                 raise ConfigError("a stream's samples come as they are read; leave it out", ("train", name))
         if batch_size < world:
@@ -207,9 +211,7 @@ def make_loader(
         )
     columns = reader.meta if hasattr(reader, "meta") else {k: np.asarray(v).dtype for k, v in reader[0].meta.items()}
     if balance is not None:
-        for name, other in {"together": together, "distinct": distinct, "window": window}.items():
-            if other is not None:
-                raise ConfigError("balance has an order of its own; leave one of them out", ("train", name))
+        _alone("balance", together=together, distinct=distinct, buckets=buckets, window=window)
         values, names = _values(reader, balance.by, ("train", "balance", "by"))
         if columns[balance.by].kind == "f":
             raise ConfigError(
@@ -219,16 +221,28 @@ def make_loader(
             values, batch_size, seed, rank, world, drop_last, balance.power, balance.batches == "one", names
         )
     elif distinct is not None:
-        for name, other in {"together": together, "window": window}.items():
-            if other is not None:
-                raise ConfigError("distinct has an order of its own; leave one of them out", ("train", name))
+        _alone("distinct", together=together, buckets=buckets, window=window)
         values = _values(reader, distinct, ("train", "distinct"))[0]
         sampler = DistinctSampler(values, batch_size, seed, rank, world, drop_last, distinct)
+    elif buckets is not None:
+        _alone("buckets", together=together, window=window)
+        if buckets.of not in modalities:
+            raise ConfigError(
+                f"it is no modality of the views{did_you_mean(buckets.of, modalities)}", ("train", "buckets", "of")
+            )
+        lengths = lengths_of(reader, modalities[buckets.of])
+        sampler = BucketSampler(lengths, batch_size, seed, rank, world, drop_last, buckets.window)
     else:
         groups = None if together is None else _values(reader, together, ("train", "together"))[0]
         sampler = EpochSampler(len(reader), batch_size, seed, rank, world, shuffle, drop_last, groups, window)
     collate = Collate(make_views.names, modalities, columns)
     return Loader(ViewDataset(reader, make_views), sampler, collate, workers, torch.device(device))
+
+
+def _alone(order: str, **others: Any) -> None:
+    for name, said in others.items():
+        if said is not None:
+            raise ConfigError(f"{order} has an order of its own; leave one of them out", ("train", name))
 
 
 def _values(reader: Reader, column: str, path: tuple[str, ...]) -> tuple[np.ndarray, dict[int, str]]:

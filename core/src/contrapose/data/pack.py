@@ -163,9 +163,11 @@ class _Rows:
     def _names_file(self, cell: str, extensions: tuple[str, ...]) -> bool:
         if "\n" in cell or "\0" in cell:
             return False
-        if PurePath(cell).suffix.lower() in extensions:
+        # Most cells are text that names nothing: a Path is made where something speaks for a file alone.
+        lower = cell.lower()
+        if any(ending in lower for ending in extensions) and PurePath(cell).suffix.lower() in extensions:
             return True
-        if "." not in cell and "/" not in cell:
+        if ("." not in cell and "/" not in cell) or not os.path.isfile(os.path.join(self.root, os.path.normpath(cell))):
             return False
         try:
             return cell_path(cell, self.root).is_file()

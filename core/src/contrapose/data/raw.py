@@ -37,12 +37,16 @@ class TableCells:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The same cells by column, in the order of the table: a batch for each part of it, so that memory stays flat."""
+        return (batch for _, batch in self.parts())
+
+    def parts(self) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        """``batches``, each with its rows of the table (n,) int64."""
         rows = np.sort(self.reader.ids)
         start = 0
         for batch in self.reader.table.select(self.columns).to_batches(max_chunksize=ROWS):
             stop = start + len(batch)
             own = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
             has = np.logical_or.reduce([c.is_valid().to_numpy(zero_copy_only=False) for c in batch.columns])
-            start = stop
             if len(own := own[has[own]]):
-                yield batch if len(own) == len(batch) else batch.take(pa.array(own))
+                yield own + start, batch if len(own) == len(batch) else batch.take(pa.array(own))
+            start = stop

@@ -6,17 +6,16 @@ import bisect
 import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from contrapose.config.schema import SplitConfig
-from contrapose.data.cells import PlacedStr
 from contrapose.data.failure import one_line, out_of_memory
 from contrapose.data.samples import read_sample
 from contrapose.data.sets import DATASET, open_sets
+from contrapose.data.several_cells import SeveralCells
 from contrapose.data.table import Columns
 from contrapose.errors import ConfigError, ContraposeError, DataError, did_you_mean
 from contrapose.types import Modality, Reader, Sample
@@ -133,7 +132,7 @@ class SeveralReader:
                     f"{type(self.parts[k]).__name__} has no cells() to fit {modality} on; use a manifest",
                     ("data", "of", self.names[k]),
                 )
-        return _Cells(self, modality)
+        return SeveralCells(self, modality)
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> SeveralReader:
         """The samples at these positions, under the same ids."""
@@ -214,29 +213,6 @@ class SeveralReader:
 
     def _told(self, k: int, error: Exception) -> Exception:
         return error if _is_fatal(error) else DataError(f"{self.names[k]}: {one_line(error)}")
-
-
-@dataclass(frozen=True)
-class _Cells:
-    reader: SeveralReader
-    modality: str
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The columns that any of the datasets has."""
-        return self.reader.column_names
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        for k, _, rows in self.reader._shares():
-            part: Any = self.reader.parts[k]
-            called = self.reader._called[k].get(self.modality, ())
-            for cells in part.subset(rows).cells(self.modality) if called else ():
-                names = called if len(called) == len(cells) else cells
-                yield {c: _placed(v, part) for c, v in zip(names, cells.values(), strict=True)}
-
-
-def _placed(cell: Any, part: Any) -> Any:
-    return PlacedStr(cell, part.root) if isinstance(cell, str) and hasattr(part, "root") else cell
 
 
 def _meta_of(part: Reader) -> Mapping[str, np.dtype]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,9 @@ class TableReader:
 
     def read(self, position: int) -> tuple[Sample, list[tuple[str, Exception]]]:
         """The sample at a position, and (modality, error) for each that couldn't be read."""
-        row = int(self._rows[position])
+        return self._sample(int(self._rows[position]))
+
+    def _sample(self, row: int) -> tuple[Sample, list[tuple[str, Exception]]]:
         data: dict[str, Any] = {}
         failed: list[tuple[str, Exception]] = []
         for name, columns in self._columns.items():
@@ -99,6 +101,23 @@ class TableReader:
     def cells(self, modality: str) -> TableCells:
         """The raw cells of a modality, by column, of the samples that have it; as often as one iterates."""
         return TableCells(self, self._columns[modality])
+
+    def batches(self, modality: str) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
+        """The samples that have a modality, as its ``load_columns`` reads them: collated, and their ``meta``; many at a time.
+
+        They come in the order of the table. What can't be read is left out, as among single samples.
+        """
+        made: Any = self._modalities[modality]
+        columns = self._columns[modality]
+        for rows, batch in TableCells(self, columns).parts():
+            try:
+                data = made.load_columns(batch, self.root)
+            except DataError:  # in one row at least
+                found = {row: s.data[modality] for row in rows.tolist() if modality in (s := self._sample(row)[0]).data}
+                if not found:
+                    continue
+                rows, data = np.array([*found]), made.collate([*found.values()])
+            yield data, {name: values[rows] for name, values in self._meta.items()}
 
     @property
     def table(self) -> pa.Table:

@@ -106,7 +106,7 @@ class Parts:
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
-        """The method as plain data, its preset resolved and changed as the config says."""
+        """The method as plain data, its preset resolved and changed as the config says; what it says is null is left out."""
         node = self.run.method
         if isinstance(node, str):
             node = {"use": node}
@@ -119,7 +119,11 @@ class Parts:
         arguments = {k: v for k, v in node.items() if k not in SECTIONS}
         # Views may be of modalities that the data haven't: pictures that are made of clouds.
         there = [*dict.fromkeys([*self.columns, *(key.partition(".")[0] for key in self.run.views)])]
-        return dict(lay_over(build("method", arguments, ("method",), modalities=there), sections))
+        whole = lay_over(build("method", arguments, ("method",), modalities=there), sections)
+        return {
+            key: {name: part for name, part in of.items() if part is not None} if isinstance(of, Mapping) else of
+            for key, of in whole.items()
+        }
 
     @cached_property
     def plan(self) -> ViewPlan:
@@ -205,6 +209,7 @@ class Parts:
             balance=t.balance if part == "train" else None,
             together=t.together,
             distinct=t.distinct,
+            buckets=t.buckets if part == "train" else None,
             window=t.window,
             steps=stream_epoch(reader, t) if isinstance(reader, StreamReader) else None,
             device=device,
@@ -244,7 +249,8 @@ class Parts:
 
     def _fit(self, plan: ViewPlan, key: str) -> None:
         if self._fitted is None:
-            plan.fit(lambda modality: Samples(self.splits["train"], modality), but=self._known.get(key, {}))
+            train, made = self.splits["train"], self.modalities
+            plan.fit(lambda modality: Samples(train, modality, made.get(modality)), but=self._known.get(key, {}))
         with _state_of(key):
             plan.load_state_dict(self._known.get(key, {}))
 

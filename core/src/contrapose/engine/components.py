@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from contrapose.branches.branch import Branch
 from contrapose.config import build, signature
 from contrapose.config.schema import ModalityConfig
 from contrapose.data.frame import is_frame
+from contrapose.data.table import TableReader
 from contrapose.errors import ConfigError, PluginError, did_you_mean
 from contrapose.plugins import registry
 from contrapose.plugins.registry import TO_INSTALL
@@ -18,16 +22,33 @@ from contrapose.types import Modality, Reader, Sample, StreamReader, matches
 
 
 class Samples:
-    """Those of a reader's samples that have a modality, as often as one iterates."""
+    """Those of a reader's samples that have a modality, as often as one iterates.
 
-    def __init__(self, reader: Reader, modality: str) -> None:
+    Args:
+        reader: the samples.
+        modality: its name.
+        made: the modality; with its ``load_columns``, a table's samples also come by column (``batches``).
+    """
+
+    def __init__(self, reader: Reader, modality: str, made: Modality | None = None) -> None:
         self.reader = reader.only(modality) if hasattr(reader, "only") else reader
         self.modality = modality
+        self._by_column = isinstance(reader, TableReader) and hasattr(made, "load_columns")
 
     def __iter__(self) -> Iterator[Sample]:
         stream = isinstance(self.reader, StreamReader)
         samples = iter(self.reader) if stream else (self.reader[i] for i in range(len(self.reader)))
         return (sample for sample in samples if self.modality in sample.data)
+
+    @property
+    def batches(self) -> Callable[[], Iterator[tuple[Any, Mapping[str, np.ndarray]]]]:
+        """Gives the same samples in the order of their ids: collated data of many, and the columns of their ``meta`` (n,).
+
+        No such attribute where they can't be read by column.
+        """
+        if not (self._by_column and isinstance(self.reader, TableReader)):
+            raise AttributeError(f"samples of {self.modality} come one by one")
+        return partial(self.reader.batches, self.modality)
 
 
 def modality_of(node: Any, kind: str = "encoder") -> str | None:

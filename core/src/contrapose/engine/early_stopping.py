@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,15 @@ from .randomness import reseed
 
 if TYPE_CHECKING:
     from contrapose.config.schema import EarlyStopping
+    from contrapose.data.loader import Loader
     from contrapose.methods.method import Method
 
     from .build import Parts
     from .skipped import Skipped
 
 FILE = "validation.csv"
+KEPT = 256 * 2**20
+"""So many bytes of validation batches stay in a process's memory, on the training device; of more none do."""
 
 
 def require_split(parts: Parts) -> None:
@@ -48,7 +51,8 @@ def require_split(parts: Parts) -> None:
 def validation_batches(parts: Parts, accelerator: Accelerator) -> Callable[[], Iterable[Batch]] | None:
     """What gives the validation batches, the same at each call; None where the config asks for none.
 
-    Each of ``passes`` is the whole split with views of its own, in an order of its own.
+    Each of ``passes`` is the whole split with views of its own, in an order of its own. Where they are at most ``KEPT`` bytes, they
+    are made once; views that learn from the run are made anew, as they change.
     """
     said = parts.run.train.early_stopping
     if said is None:
@@ -57,12 +61,51 @@ def validation_batches(parts: Parts, accelerator: Accelerator) -> Callable[[], I
         accelerator.process_index, accelerator.num_processes, accelerator.device, part=said.split
     )
 
-    def batches() -> Iterable[Batch]:
-        for number in range(said.passes):
-            loader.set_epoch(number)
-            yield from loader
+    return StaticBatches(loader, said.passes, keep=not parts.plan.learning)
 
-    return batches
+
+class StaticBatches:
+    """The batches of ``passes`` over a loader's samples, the same at each call.
+
+    Unless they are more than ``KEPT`` bytes, or ``keep`` is False, they are made once.
+    """
+
+    def __init__(self, loader: Loader, passes: int, keep: bool = True) -> None:
+        self._loader, self._passes, self._keep = loader, passes, keep
+        self._kept: list[Batch] | None = None
+
+    def __call__(self) -> Iterable[Batch]:
+        """All of them."""
+        return self._made() if self._kept is None else self._kept
+
+    def _made(self) -> Iterator[Batch]:
+        kept: list[Batch] = []
+        size = 0
+        for number in range(self._passes):
+            self._loader.set_epoch(number)
+            for batch in self._loader:
+                size += bytes_of(batch)
+                if size > KEPT:
+                    self._keep = False
+                    kept.clear()
+                if self._keep:
+                    kept.append(batch)
+                yield batch
+        if self._keep:
+            self._kept = kept
+            self._loader.close()
+
+
+def bytes_of(batch: Batch) -> int:
+    """How much memory the tensors of a batch take."""
+    sizes: list[int] = []
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    batch.map(count)
+    return sum(sizes)
 
 
 class Validation:
@@ -105,9 +148,11 @@ class Validation:
     def _measure(self, method: Method) -> float:
         was = method.training
         method.eval()
-        reseed(self.seed, "validate", 0, self.accelerator.process_index)
         total, count = 0.0, 0
-        for batch in self.batches():
+        for number, batch in enumerate(self.batches()):
+            reseed(
+                self.seed, "validate", number, self.accelerator.process_index
+            )  # whether or not making it drew numbers
             with self.accelerator.autocast():
                 out = method.loss(batch)
             loss = self.accelerator.reduce(out.loss.detach(), "mean")

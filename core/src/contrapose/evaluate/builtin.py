@@ -15,6 +15,7 @@ from contrapose.evaluate.retrieval import ranks
 from contrapose.evaluate.scores import Embedded, Score, Table
 
 RECALLS = (1, 5, 10)
+CLASS_RECALLS = (1, 5, 10, 20, 50)
 
 Classifier = Callable[[Table, np.ndarray, Table], tuple[np.ndarray, str]]
 """(labelled train rows, their classes, rows to classify) to the classes predicted, and a remark on the fit."""
@@ -102,6 +103,41 @@ def linear_svm(embedded: Embedded) -> list[Score]:
     return _accuracies(embedded, "linear SVM", classify)
 
 
+def label_retrieval(embedded: Embedded) -> list[Score]:
+    """Whether the first 1, 5, 10, 20 or 50 of the train split hold one of the query's class, by the encoder's features.
+
+    The gallery's mean is taken off both, and they are compared by cosine, as papers on clips do (CoCLR, Han et al., NeurIPS 2020,
+    whose code takes off each split's own mean). A query of a class that the gallery lacks finds nothing.
+    """
+    train, test = (embedded.tables(split, "pooled") for split in ("train", embedded.split))
+    scores = []
+    for m in (m for m in test if m in train):
+        gallery, queries = _labelled(train[m]), _labelled(test[m])
+        if gallery is None or queries is None:
+            continue
+        assert gallery.labels is not None
+        assert queries.labels is not None
+        if len(np.unique(gallery.labels)) < 2:
+            continue
+        mean, known = gallery.z.mean(dim=0), np.isin(queries.labels, gallery.labels)
+        asked = queries.take(known)
+        assert asked.labels is not None
+        found = ranks(asked.z - mean, gallery.z - mean, asked.labels, gallery.labels)
+        note = f"{int((~known).sum())} queries of classes that train lacks find nothing" if not known.all() else ""
+        for k in (k for k in CLASS_RECALLS if k <= len(gallery)):
+            values = np.zeros(len(queries))
+            values[known] = found.recall(k)
+            chance = found.chance(k) * float(known.mean()) if known.any() else 0.0
+            scores.append(Score(f"class R@{k}", m, values, queries, chance=chance, percent=True, note=note))
+    return scores
+
+
+def _labelled(table: Table) -> Table | None:
+    """The rows whose class is known; None where there are none."""
+    made = None if table.labels is None else table.take(~np.isnan(table.labels))
+    return made if made is not None and len(made) else None
+
+
 def _pairs(embedded: Embedded) -> Iterator[tuple[str, str, Table, Table]]:
     """Each pair of modalities in one space, with the rows that have both, in the same order."""
     tables = embedded.tables(embedded.split, "projected")
@@ -131,13 +167,14 @@ def _accuracies(embedded: Embedded, metric: str, classify: Classifier) -> list[S
 
 def _accuracy(metric: str, of: str, train: Table, test: Table, classify: Classifier) -> list[Score]:
     """The score, if the train rows have two classes or more; chance is the train split's commonest class."""
-    if train.labels is None or test.labels is None:
+    known, asked = _labelled(train), _labelled(test)
+    if known is None or asked is None:
         return []
-    train, test = train.take(~np.isnan(train.labels)), test.take(~np.isnan(test.labels))
+    train, test = known, asked
     assert train.labels is not None
     assert test.labels is not None
     classes, counts = np.unique(train.labels, return_counts=True)
-    if len(classes) < 2 or not len(test):
+    if len(classes) < 2:
         return []
     predicted, note = classify(train, train.labels, test)
     unseen = int((~np.isin(test.labels, classes)).sum())

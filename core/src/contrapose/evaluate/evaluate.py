@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from contrapose.engine.run import Run
 
 
+LISTED = frozenset({"label-retrieval"})
+"""Evaluators that run where the config lists them, and not otherwise."""
+
+
 def evaluate(run: Run, split: str = "test", baseline: bool = True, seed: int = 0, draws: int = 2000) -> Evaluation:
     """Score ``run`` on a split, beside its untrained self if ``baseline``, and write ``evaluation.json``.
 
-    The evaluators are those that the config's ``evaluate.evaluators`` lists, else all on offer. Nothing is chosen on
+    The evaluators are those that the config's ``evaluate.evaluators`` lists, else all on offer but `LISTED`. Nothing is chosen on
     ``split``: it is scored once, and a classifier's penalty comes from cross-validation on the train split. ``seed``
     fixes folds and bootstrap; ``draws`` is the number of bootstrap samples. Raises ``DataError`` if the split has
     nothing to score, or an embedding isn't finite.
@@ -43,9 +47,10 @@ def evaluate(run: Run, split: str = "test", baseline: bool = True, seed: int = 0
 
 
 def chosen(names: list[str] | None) -> dict[str, Evaluator]:
-    """The evaluators of these names, all on offer for None, by full name. Raises ``PluginError`` for an unknown one."""
+    """The evaluators of these names, all but `LISTED` for None, by full name. Raises ``PluginError`` for an unknown one."""
     reg = registry()
-    offers = reg.offers("evaluator") if names is None else [reg.find("evaluator", name) for name in names]
+    usual = (offer for offer in reg.offers("evaluator") if offer.name not in LISTED)
+    offers = [*usual] if names is None else [reg.find("evaluator", name) for name in names]
     return {offer.name: cast(Evaluator, reg.load("evaluator", offer.name)) for offer in offers}
 
 

@@ -242,6 +242,12 @@ def register_evaluators() -> list[Spec]:
         Spec("linear", f"{at}:linear_probe", "linear probe accuracy"),
         Spec("svm", f"{at}:linear_svm", "linear SVM accuracy"),
         Spec(
+            "label-retrieval",
+            f"{at}:label_retrieval",
+            "R@1/5/10/20/50 of a query's class in the train split",
+            paper="Han et al., CoCLR, NeurIPS 2020, arXiv:2010.09709",
+        ),
+        Spec(
             "geometry",
             f"{at}:geometry",
             "effective rank, uniformity, alignment, modality gap",

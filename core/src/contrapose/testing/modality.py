@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 from torch import Tensor
@@ -118,6 +119,27 @@ class ModalityContract(SampleContract):
             assert same(rows_of(data, rows), made, 1e-6), (
                 "a row must be that of its item, whatever its place and the other items of its batch"
             )
+
+    def test_lengths_tell_each_datum_for_itself(self) -> None:
+        """``lengths`` gives a number >= 0 for each of some loaded data, whatever the others."""
+        if not hasattr(self.reads, "lengths"):
+            pytest.skip("it tells no lengths")
+        items = [s.data[self.reads.name] for s in self.samples]
+        with must("lengths must take a list of what load returns"):
+            whole, alone = ([float(n) for n in self.reads.lengths(of)] for of in (items, items[:1]))
+        assert len(whole) == len(items), f"lengths gave {len(whole)} numbers for {len(items)} items: one each"
+        assert min(whole) >= 0, f"a length must be a number of at least 0, not {min(whole)}"
+        assert whole[:1] == alone, "lengths must tell each item for itself, whatever the others"
+
+    def test_cells_by_column_are_those_by_row(self) -> None:
+        """``load_columns``, where there is one, gives what ``load`` and ``collate`` give of the same rows."""
+        by_column = getattr(self.reads, "load_columns", None)
+        if by_column is None:
+            pytest.skip("nothing is loaded by column")
+        rows = self.reads.collate([s.data[self.reads.name] for s in self.samples])
+        with must("load_columns must take the cells as an Arrow record batch"):
+            made = by_column(pa.RecordBatch.from_pylist([dict(row) for row in self.rows]), self.folder)
+        assert same(made, rows), "load_columns must give what collate gives of the rows that load gives"
 
     def test_preview_shows_something(self) -> None:
         """A MIME bundle of text or bytes, of loaded data and of views; a PNG that can be read."""

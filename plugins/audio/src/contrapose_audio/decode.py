@@ -14,6 +14,9 @@ from contrapose_audio.recording import Recording, Wave
 SLACK = 0.1
 """Seconds by which a file may end before it says: lossy codecs' headers count whole packets."""
 
+SETTLES = 1.0
+"""Seconds before a part from which MP3 is decoded: its frames take bits from some twenty before, without which they are silence."""
+
 FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "ogg", "asf", "flv", "wav", "mp3", "flac", "aac")
 SAFE = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file,pipe"}
 """What a container may be told to be by its content: some kinds would open addresses and further files (hls, concat, sdp)."""
@@ -44,12 +47,14 @@ def _soundfile(recording: Recording, start: int, count: int) -> Wave:
     import soundfile
 
     with soundfile.SoundFile(opened(recording.source)) as file:
-        file.seek(start)
-        return np.ascontiguousarray(file.read(count, dtype="float32", always_2d=True).T)
+        before = min(start, int(SETTLES * recording.found)) if file.format == "MP3" else 0
+        file.seek(start - before)
+        made = file.read(before + count, dtype="float32", always_2d=True)
+        return np.ascontiguousarray(made[before:].T)
 
 
-def _pyav(recording: Recording, start: int, count: int) -> Wave:
-    """By timestamps: from a little before the first sample that is wanted, as codecs need some packets to settle."""
+def _pyav(recording: Recording, start: int, count: int, seek: bool = True) -> Wave:
+    """By timestamps: from a second before the first sample that is wanted, as codecs need some packets to settle."""
     import av
 
     rate = recording.found
@@ -57,9 +62,12 @@ def _pyav(recording: Recording, start: int, count: int) -> Wave:
         stream = file.streams.audio[0]
         floats = av.AudioResampler(format="fltp")
         origin = (stream.start_time or 0) * float(stream.time_base)
-        if start:
-            before = max(0.0, start / rate - SLACK)
-            file.seek(int((origin + before) / float(stream.time_base)), stream=stream, backward=True)
+        if start and seek:
+            before = max(0.0, start / rate - SETTLES)
+            try:
+                file.seek(int((origin + before) / float(stream.time_base)), stream=stream, backward=True)
+            except av.FFmpegError:  # some short FLAC files
+                return _pyav(recording, start, count, seek=False)
         made, end = np.zeros((stream.codec_context.channels, count), np.float32), 0
         for frame in file.decode(stream):
             at = start + end if frame.pts is None else round((float(frame.pts * frame.time_base) - origin) * rate)

@@ -84,7 +84,7 @@ class Audio:
         name = next((name for name, values in columns.items() if self._are_sounds(values, root)), None)
         if name is None:
             return None
-        views = {"use": [{"use": "audio/crop", "seconds": 1.0}, {"use": "audio/log-mel"}]}
+        views = {"use": [{"use": "audio/crop", "seconds": 1.0}, "audio/log-mel"]}
         return Suggestion([name], views, {"use": "audio/small", "width": 16 if small else 32})
 
     def _are_sounds(self, values: Sequence[Any], root: Path) -> bool:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from contrapose_audio.mel import LogMel, LogMels
 from contrapose_audio.recording import Wave
 
-WIDTH = 256
-"""Pixels of a picture at most: longer ones are thinned by the loudest of neighbours."""
-SCALE = 2
-"""Pixels a band of a picture."""
+MOST = 256
+"""Frames of a picture: longer sounds are thinned, the loudest of neighbours stays."""
+TALL, WIDE = 4, 2
+"""Pixels of a band and of a frame."""
 RANGE = 10.0
 """Of natural logarithms, from white to black, at most: 43 dB of powers, 87 of magnitudes."""
 
@@ -42,13 +42,13 @@ def picture(data: Wave | LogMels, rate: int = 16000) -> bytes:
         data = np.pad(data, ((0, 0), (0, max(0, least - data.shape[1]))))
         data = LogMel("cola", rate).of(torch.from_numpy(data)).numpy()
     bands = np.concatenate([channel[::-1] for channel in data])
-    if (step := -(-bands.shape[1] // WIDTH)) > 1:
+    if (step := -(-bands.shape[1] // MOST)) > 1:
         bands = np.pad(bands, ((0, 0), (0, -bands.shape[1] % step)), mode="edge")
         bands = bands.reshape(len(bands), -1, step).max(axis=2)
     shown = np.nan_to_num(bands)
     top = shown.max()
     shade = ((top - shown) / max(min(RANGE, top - shown.min()), 1e-6)).clip(0, 1)
-    return png((255 * shade).astype(np.uint8).repeat(SCALE, axis=0).repeat(SCALE, axis=1))
+    return png((255 * shade).astype(np.uint8).repeat(TALL, axis=0).repeat(WIDE, axis=1))
 
 
 def png(grey: NDArray[np.uint8]) -> bytes:

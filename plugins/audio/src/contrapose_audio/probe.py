@@ -83,6 +83,8 @@ def _container(source: bytes | Path, name: str, refusal: str) -> tuple[int, int,
             if not file.streams.audio:
                 raise DataError(f"{name}: it has no sound, only {', '.join(sorted({s.type for s in file.streams}))}")
             stream = file.streams.audio[0]
+            if stream.codec_context is None:
+                raise DataError(f"{name}: its sound is of a codec that FFmpeg doesn't know")
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             end, start = 0, stream.start_time or 0
             try:

@@ -13,7 +13,7 @@ from torch import Tensor
 from contrapose.types import Sample, View
 from contrapose_tabular.choice import Choice, How, Rate
 from contrapose_tabular.marginals import Marginals
-from contrapose_tabular.scarf import stacked, unfitted
+from contrapose_tabular.scarf import in_parts, unfitted
 
 WHOLE = 0
 """The number of the group of all rows."""
@@ -41,9 +41,9 @@ class Conditional:
 
     def fit(self, samples: Iterable[Sample]) -> None:
         """Take the marginals of these samples, the training split's, whole and by group. Raises ``ConfigError`` as SCARF's."""
-        found = [(sample.data["tabular"], float(sample.meta.get(self.within, -1))) for sample in samples]
-        numeric, categories = stacked("tabular/conditional", [row for row, _ in found], self.choice)
-        told = np.array([value for _, value in found])
+        samples = samples if hasattr(samples, "batches") else [*samples]
+        numeric, categories = map(np.concatenate, in_parts("tabular/conditional", samples, self.choice))
+        told = self._told(samples)
         self._parts = {
             "numeric": GroupMarginals.of(numeric, told),
             "categories": GroupMarginals.of(categories, told),
@@ -86,6 +86,13 @@ class Conditional:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
         self._parts = {part: GroupMarginals(**said) for part, said in state.items()}
+
+    def _told(self, samples: Iterable[Sample]) -> NDArray[np.float64]:
+        """The samples' values of ``within``, -1 where it is absent."""
+        if hasattr(samples, "batches"):
+            parts = [meta.get(self.within, np.full(len(data["numeric"]), -1)) for data, meta in samples.batches()]
+            return np.concatenate(parts).astype(np.float64)
+        return np.array([float(sample.meta.get(self.within, -1)) for sample in samples])
 
     def _fitted(self) -> tuple[GroupMarginals, GroupMarginals]:
         if not self._parts:

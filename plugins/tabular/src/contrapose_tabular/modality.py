@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from contrapose.config.messages import show
+from contrapose.data.table import as_cell
 from contrapose.errors import ConfigError, DataError, warn
 from contrapose.types import Suggestion
+from contrapose_tabular.columns import by_column
 from contrapose_tabular.drift import LOOKED_AT, require_alike
 from contrapose_tabular.infer import Type, infer
 from contrapose_tabular.schema import UNSEEN, Schema
@@ -68,20 +71,25 @@ class Tabular:
         that the training split lacks is said once a column and process.
         """
         schema = self._fitted()
-        for name in schema.sources:
-            if name not in cells:
-                raise DataError(f"the row has no column {name!r}, which the training split has")
+        self._require_columns(cells)
         codes = [column.code(cells[column.source]) for column in schema.categorical]
         for column, code in zip(schema.categorical, codes, strict=True):
-            if code == UNSEEN and column.name not in self._told:
-                self._told.add(column.name)
-                warn(
-                    f"column {column.name!r}: {show(cells[column.source])} isn't in the training split; such words count as unseen"
-                )
+            if code == UNSEEN:
+                self._tell_unseen(column.name, cells[column.source])
         return {
             "numeric": np.array([column.code(cells[column.source]) for column in schema.numeric], np.float32),
             "categories": np.array(codes, np.int64),
         }
+
+    def load_columns(self, batch: pa.RecordBatch, root: Path) -> dict[str, Tensor]:
+        """An Arrow batch of cells to what ``collate`` makes of its rows. Raises ``DataError`` where ``load`` does for any."""
+        schema = self._fitted()
+        self._require_columns(batch.schema.names)
+        numeric, categories = by_column(schema, batch)
+        for n, column in enumerate(schema.categorical):
+            if len(unseen := np.flatnonzero(categories[:, n] == UNSEEN)):
+                self._tell_unseen(column.name, as_cell(batch.column(column.source)[int(unseen[0])]))
+        return {"numeric": torch.from_numpy(numeric), "categories": torch.from_numpy(categories)}
 
     def collate(self, items: Sequence[Any]) -> dict[str, Tensor]:
         """Rows to ``numeric`` (n, F) float32 and ``categories`` (n, C) int64; F or C may be 0."""
@@ -122,6 +130,16 @@ class Tabular:
         names = [name for name, values in columns.items() if _tells_something(name, values)]
         views = "tabular/scarf" if len(names) > 1 else "tabular/eval"
         return Suggestion(names, views=views, encoder="tabular/mlp") if names else None
+
+    def _require_columns(self, names: Collection[str]) -> None:
+        for name in self._fitted().sources:
+            if name not in names:
+                raise DataError(f"the row has no column {name!r}, which the training split has")
+
+    def _tell_unseen(self, name: str, cell: Any) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            warn(f"column {name!r}: {show(cell)} isn't in the training split; such words count as unseen")
 
     def _fitted(self) -> Schema:
         if self.schema is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from contrapose import view
@@ -40,8 +41,7 @@ class Scarf:
 
     def fit(self, samples: Iterable[Sample]) -> None:
         """Take the marginals of these samples, the training split's. Raises ``ConfigError`` where ``rate`` redraws no column."""
-        numeric, categories = stacked(self.name, [sample.data["tabular"] for sample in samples], self.choice)
-        self._numeric, self._categories = Marginals.of(numeric), Marginals.of(categories)
+        self._numeric, self._categories = map(Marginals.least, in_parts(self.name, samples, self.choice))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """One view: the row with its redrawn columns."""
@@ -104,12 +104,22 @@ class Vime(Scarf):
         super().__init__(rate, "bernoulli")
 
 
-def stacked(name: str, rows: list[Any], choice: Choice) -> tuple[Any, Any]:
-    """Numbers (N, F) and categories (N, C) of rows. Raises ``ConfigError`` for no rows, and where no column would be redrawn."""
-    if not rows:
+def in_parts(name: str, samples: Iterable[Sample], choice: Choice) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Parts of the numbers (n, F) float32 and of the categories (n, C) int64 of samples, which a table gives by column.
+
+    Raises ``ConfigError`` for no samples, and where no column would be redrawn.
+    """
+    numeric, categories = [], []
+    if hasattr(samples, "batches"):
+        for data, _ in samples.batches():
+            numeric.append(data["numeric"].numpy())
+            categories.append(data["categories"].numpy())
+    elif rows := [sample.data["tabular"] for sample in samples]:
+        numeric.append(np.stack([row["numeric"] for row in rows]))
+        categories.append(np.stack([row["categories"] for row in rows]))
+    if not numeric:
         raise ConfigError(f"{name} has no row to learn the marginals from")
-    numeric, categories = (np.stack([row[part] for row in rows]) for part in ("numeric", "categories"))
-    columns = numeric.shape[1] + categories.shape[1]
+    columns = numeric[0].shape[1] + categories[0].shape[1]
     if choice.how == "exact" and not choice.count(columns):
         raise ConfigError(
             f"{name} at rate {choice.rate} redraws none of {columns} columns, and the view would be the row itself: "

@@ -14,7 +14,7 @@ from contrapose.errors import ConfigError
 from contrapose.types import Sample, View
 from contrapose_tabular.choice import Choice, Rate
 from contrapose_tabular.marginals import Marginals
-from contrapose_tabular.scarf import stacked, unfitted
+from contrapose_tabular.scarf import in_parts, unfitted
 from contrapose_tabular.schema import MISSING
 
 Overlap = Annotated[float, Field(ge=0, lt=1)]
@@ -72,9 +72,9 @@ class Subset:
 
     def fit(self, samples: Iterable[Sample]) -> None:
         """Take the marginals of these samples, the training split's. Raises ``ConfigError`` for fewer columns than subsets."""
-        numeric, categories = stacked("tabular/subset", [sample.data["tabular"] for sample in samples], self.choice)
-        columns_of(self.which, self.of, self.overlap, numeric.shape[1] + categories.shape[1])
-        self._marginals = Marginals.of(numeric), Marginals.of(categories)
+        numeric, categories = in_parts("tabular/subset", samples, self.choice)
+        columns_of(self.which, self.of, self.overlap, numeric[0].shape[1] + categories[0].shape[1])
+        self._marginals = Marginals.least(numeric), Marginals.least(categories)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """One view: the row with the subset's columns."""

@@ -20,6 +20,7 @@ from contrapose.types import tree_take
 from contrapose_text import hub
 from contrapose_text.cutoff import cutoff
 from contrapose_text.lora import Lora, attach
+from contrapose_text.masking import states_at
 from contrapose_text.pooling import LAYERS, Pooling, by_length, pool
 from contrapose_text.tokenizer import TRAINED
 
@@ -38,26 +39,36 @@ class Pooled(nn.Module):
         self.net = net
         self.pooling: Pooling = pooling
         config: Any = net.config
-        self.dims: Mapping[str, int] = {"pooled": config.hidden_size}
+        self.dims: Mapping[str, int] = dict.fromkeys(("pooled", "masked"), config.hidden_size)
         if pooling in LAYERS:
             _layer(net, pooling)
 
     def forward(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
-        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, and perhaps ``cut``, to ``pooled`` (n, D)."""
-        ids, mask, cut = data["ids"], data["mask"], data.get("cut")
+        """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, and perhaps ``cut`` and ``masked``, to two taps.
+
+        ``pooled`` (n, D), and ``masked`` (n, P, D), the last states of the tokens that are masked.
+        """
+        ids, mask, cut, masked = data["ids"], data["mask"], data.get("cut"), data.get("masked")
         if not len(ids):  # transformers take no empty batch; a row that is thrown away leaves each parameter a gradient
-            return {"pooled": self._pooled(ids.new_zeros(1, 1), mask.new_ones(1, 1))[:0]}
+            pooled, states = self._run(ids.new_zeros(1, 1), mask.new_ones(1, 1))
+            return {"pooled": pooled[:0], "masked": states[:0]}
         groups = by_length(mask)
-        pooled = []
+        made = []
         for rows, columns in groups:
             seen = mask[rows, :columns]
             with cutoff(self.net, seen, tree_take(cut, rows)):
-                pooled.append(self._pooled(ids[rows, :columns], seen))
-        return {"pooled": torch.cat(pooled)[torch.cat([rows for rows, _ in groups]).argsort()]}
+                pooled, states = self._run(ids[rows, :columns], seen)
+            made.append((pooled, states_at(states, tree_take(masked, rows))))
+        order = torch.cat([rows for rows, _ in groups]).argsort()
+        return {
+            tap: torch.cat(of)[order] for tap, of in zip(("pooled", "masked"), zip(*made, strict=True), strict=True)
+        }
 
-    def _pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def _run(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The pooled states (n, D), and the last ones (n, L, D)."""
         if self.pooling not in LAYERS:
-            return pool(self._last(ids, mask), mask, self.pooling)
+            last = self._last(ids, mask)
+            return pool(last, mask, self.pooling), last
         # output_hidden_states would leave hooks in the transformer that can't be pickled.
         other: list[Any] = []
         handle = _layer(self.net, self.pooling).register_forward_hook(
@@ -65,7 +76,7 @@ class Pooled(nn.Module):
         )
         with handle:
             last = self._last(ids, mask)
-        return pool(last, mask, self.pooling, other[0][0] if isinstance(other[0], tuple) else other[0])
+        return pool(last, mask, self.pooling, other[0][0] if isinstance(other[0], tuple) else other[0]), last
 
     def _last(self, ids: Tensor, mask: Tensor) -> Tensor:
         last: Tensor = self.net(input_ids=ids, attention_mask=mask.long()).last_hidden_state

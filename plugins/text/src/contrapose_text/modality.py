@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from tokenizers import Tokenizer
 
+from contrapose.data.cache import cache_folder
 from contrapose.data.cells import read_bytes
 from contrapose.errors import CheckpointError, ConfigError, DataError
 from contrapose.types import Suggestion
-from contrapose_text import cutoff
+from contrapose_text import cutoff, masking
 from contrapose_text.suggest import suggest
 from contrapose_text.texts import Columns, Marked
 from contrapose_text.tokenizer import SMALLEST, TRAINED, fixed, load, pad_of, train
+from contrapose_text.tokens import KeptTokens, Tokens, tokenised
 
 Vocabulary = Annotated[int, Field(ge=SMALLEST)]
 Length = Annotated[int, Field(ge=4)]
@@ -41,17 +46,27 @@ class Text:
             online. A pretrained encoder needs its own: give both the same path.
         vocabulary: tokens of a trained tokenizer, at most; a small corpus gives fewer.
         max_length: tokens of a text, at most, its marks ([CLS]) counted in.
+        cache: tokenise the training split's texts once, before training, and keep that in this folder, or, for true, below
+            ``CONTRAPOSE_CACHE``. Views that change words are tokenised as they come all the same.
     """
 
     name = "text"
     dtype = torch.int64
     extensions = (".txt",)
 
-    def __init__(self, tokenizer: str | None = None, vocabulary: Vocabulary = 8000, max_length: Length = 64) -> None:
+    def __init__(
+        self,
+        tokenizer: str | None = None,
+        vocabulary: Vocabulary = 8000,
+        max_length: Length = 64,
+        cache: bool | str = False,
+    ) -> None:
         self.source = tokenizer
         self.vocabulary = vocabulary
         self.max_length = max_length
+        self.cache = cache_folder() / "text" if cache is True else Path(cache).expanduser() if cache else None
         self._tokenizer: Tokenizer | None = None
+        self._kept: KeptTokens | None = None
 
     def load(self, cells: Mapping[str, Any], root: Path) -> str:
         """Text, UTF-8 bytes, or a path below ``root`` that ends in .txt; several columns make one text, a line each (`Columns`).
@@ -68,18 +83,17 @@ class Text:
 
         Raises ``ConfigError`` for a tokenizer that can't be had, ``DataError`` where there is no text.
         """
-        if self.source is not None:
-            self._tokenizer = fixed(load(self.source), self.max_length)
-            return
         texts = _Texts(self, cells, root)
-        tokenizer = train(texts, self.vocabulary)
-        if not texts.count:
+        tokenizer = load(self.source) if self.source is not None else train(texts, self.vocabulary)
+        if self.source is None and not texts.count:
             raise DataError(f"there is no text to train a tokenizer on: {texts.reason or 'every cell is blank'}")
         self._tokenizer = fixed(tokenizer, self.max_length)
+        if self.cache is not None:
+            self._kept = KeptTokens.make(self.cache, self._tokenizer, texts.with_columns, self._longest)
 
     def state_dict(self) -> dict[str, Any]:
-        """``{"tokenizer": its JSON}``."""
-        return {"tokenizer": self._fitted().to_str()}
+        """``{"tokenizer": its JSON}``, and under ``tokens`` what the kept ones are called."""
+        return {"tokenizer": self._fitted().to_str(), **({"tokens": self._kept.folder.name} if self._kept else {})}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave. Raises ``CheckpointError``."""
@@ -87,6 +101,9 @@ class Text:
             self._tokenizer = fixed(Tokenizer.from_str(state["tokenizer"]), self.max_length)
         except Exception as error:  # the library raises nothing narrower
             raise CheckpointError(f"the run's tokenizer can't be read: {error}") from error
+        name = str(state.get("tokens", ""))
+        kept = KeptTokens(self.cache / name) if self.cache and re.fullmatch("[0-9a-f]{32}", name) else None
+        self._kept = kept if kept and kept.there else None
 
     def facts(self) -> dict[str, Any]:
         """``vocabulary``: the largest id plus 1; ``pad``: the id that fills rows; ``max_length``; ``tokenizer``: whence it is."""
@@ -99,27 +116,49 @@ class Text:
         }
 
     def collate(self, items: Sequence[str | Marked]) -> dict[str, Any]:
-        """``ids`` int64 and ``mask`` bool, both (n, ``max_length``), filled up on the right; ``cut`` where some is to be cut off.
+        """``ids`` int64 and ``mask`` bool, both (n, ``max_length``), filled up on the right.
+
+        Beside them ``cut`` where some is to be cut off, and ``masked``, the places and what stood there, where tokens are masked.
 
         All batches have one width, so that all views of a batch go through an encoder together, as BatchNorm in a head would
         have it; our encoders leave out the columns that nobody needs.
         """
         texts = [item.text if isinstance(item, Marked) else item for item in items]
-        found = self._fitted().encode_batch([text[: _LONGEST_TOKEN * self.max_length] for text in texts])
-        mask = torch.tensor([encoding.attention_mask for encoding in found], dtype=torch.bool)
-        mask[:, 0] = True  # a text of which a given tokenizer knows nothing is one token, the pad
-        ids = np.array([encoding.ids for encoding in found], dtype=np.int64)
+        found = self._tokens(texts)
+        ids = np.full((len(items), self.max_length), pad_of(self._fitted()), dtype=np.int64)
+        for row, tokens in enumerate(found):
+            ids[row, : len(tokens)] = np.where(tokens < 0, ~tokens, tokens)
+        # A text of which a given tokenizer knows nothing is one token, the pad.
+        mask = torch.arange(self.max_length) < torch.tensor([max(1, len(tokens)) for tokens in found])[:, None]
         marks = [item if isinstance(item, Marked) else Marked(item, 0) for item in items]
+        places = [np.flatnonzero(tokens >= 0) for tokens in found]
         for row, mark in enumerate(marks):
             if mark.shuffled:
-                places = np.flatnonzero(np.array(found[row].special_tokens_mask) == 0)
-                ids[row, places] = ids[row, np.random.default_rng(mark.seed).permutation(places)]
+                ids[row, places[row]] = ids[row, np.random.default_rng(mark.seed).permutation(places[row])]
         batch: dict[str, Any] = {"ids": torch.from_numpy(ids), "mask": mask}
+        if any(mark.masked for mark in marks):
+            batch["masked"] = self._mask(ids, places, marks)
         if any(mark.tokens or mark.features for mark in marks):
             batch["cut"] = cutoff.collated(
                 [m.seed for m in marks], [m.tokens for m in marks], [m.features for m in marks]
             )
         return batch
+
+    def _mask(
+        self, ids: NDArray[np.int64], places: Sequence[NDArray[np.int64]], marks: Sequence[Marked]
+    ) -> dict[str, Any]:
+        """Mask tokens of ``ids`` (n, L), in place."""
+        tokenizer, whole = self._fitted(), ids.copy()
+        mask, vocabulary = masking.mask_of(tokenizer), self.facts()["vocabulary"]
+        hidden = [
+            masking.hide(ids[row], places[row], mark.masked, mark.seed, mask, vocabulary)
+            for row, mark in enumerate(marks)
+        ]
+        return masking.collated([(at, whole[row, at]) for row, at in enumerate(hidden)])
+
+    def lengths(self, items: Sequence[str]) -> list[int]:
+        """How many tokens each text has, at most ``max_length``."""
+        return [len(tokens) for tokens in self._tokens(items)]
 
     def preview(self, data: str | Marked) -> dict[str, str]:
         """``text/plain``: the text itself."""
@@ -128,6 +167,17 @@ class Text:
     def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
         """The columns that hold free text, SimCSE's view of it, and a transformer sized for the machine."""
         return suggest(columns, self.extensions, small)
+
+    def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text: those that are kept, and else by the tokenizer."""
+        found = self._kept.find(texts) if self._kept else [None] * len(texts)
+        new = [text for text, tokens in zip(texts, found, strict=True) if tokens is None]
+        made = iter(tokenised(self._fitted(), new, self._longest) if new else ())
+        return [next(made) if tokens is None else tokens for tokens in found]
+
+    @property
+    def _longest(self) -> int:
+        return _LONGEST_TOKEN * self.max_length
 
     def _fitted(self) -> Tokenizer:
         if self._tokenizer is None:
@@ -153,6 +203,22 @@ class _Texts:
                 continue
             self.count += 1
             yield text
+
+    @property
+    def with_columns(self) -> _WithColumns:
+        """Each text, and each of its columns as a text, as views may show either."""
+        return _WithColumns(self)
+
+
+@dataclass(frozen=True)
+class _WithColumns:
+    texts: _Texts
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.texts:
+            yield text
+            if isinstance(text, Columns):
+                yield from filter(None, text.columns.values())
 
 
 def _where(cell: Any, column: str) -> str:

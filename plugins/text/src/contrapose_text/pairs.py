@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from contrapose import Sample, View, view
 from contrapose.errors import ConfigError, DataError, did_you_mean
-from contrapose_text.texts import Columns, words_of
+from contrapose_text.texts import Columns, marked, words_of
 
 Count = Annotated[int, Field(ge=1)]
 SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
@@ -91,7 +92,7 @@ class Spans:
     Anchors are apart from each other, their lengths Beta(4, 2) between the shortest and the longest; the ``positives`` of each
     begin somewhere from before it to its end, so that they touch it, overlap it or lie within, their lengths Beta(2, 4). The column
     ``span`` of a view is the number of its anchor. Lengths are in words; what is longer than the modality's ``max_length`` tokens
-    is cut.
+    is cut. Tokens of the anchors are masked as ``text/mask`` does it, for the loss ``text/mlm`` (section 3.3).
 
     A document that is too short for anchors apart, of fewer than 2 x anchors x longest words, has shorter spans.
 
@@ -100,14 +101,28 @@ class Spans:
         positives: per anchor; those of the first are ``positive_0_0``, ``positive_0_1``, ...
         shortest: words of a span, at least.
         longest: words of a span, at most.
+        mask: probability for a token of an anchor to be masked; 0 where nothing is to predict them.
     """
 
     modality = "text"
 
-    def __init__(self, anchors: Count = 2, positives: Count = 2, shortest: Count = 32, longest: Count = 512) -> None:
+    def __init__(
+        self,
+        anchors: Count = 2,
+        positives: Count = 2,
+        shortest: Count = 32,
+        longest: Count = 512,
+        mask: Annotated[float, Field(ge=0, lt=1)] = 0.15,
+    ) -> None:
         if shortest > longest:
             raise ConfigError(f"shortest ({shortest}) is above longest ({longest})", ("shortest",))
-        self.anchors, self.positives, self.shortest, self.longest = anchors, positives, shortest, longest
+        self.anchors, self.positives, self.shortest, self.longest, self.mask = (
+            anchors,
+            positives,
+            shortest,
+            longest,
+            mask,
+        )
         names = [f"positive_{a}_{p}" for a in range(anchors) for p in range(positives)]
         self.view_names = (*(f"anchor_{a}" for a in range(anchors)), *names)
 
@@ -136,7 +151,10 @@ class Spans:
                 near = length(2, 4)
                 first, last = max(0, start - near), min(start + size, len(words) - near)
                 made.append(self._span(f"positive_{a}_{p}", words, int(rng.integers(first, last + 1)), near, a))
-        return made
+        if not self.mask:
+            return made
+        anchors = self.view_names[: self.anchors]
+        return [replace(v, data=marked(v.data, rng, masked=self.mask)) if v.name in anchors else v for v in made]
 
     def _span(self, name: str, words: Sequence[str], start: int, size: int, anchor: int) -> View:
         return View(name, "text", " ".join(words[start : start + size]), {"span": anchor})

@@ -62,6 +62,7 @@ def register_view_generators() -> list[Spec]:
         _view("swap", "swap", "random words change places", _EDA),
         _view("crop", "crop", "a random span of the words", _CONTRIEVER),
         _view("shuffle", "shuffle", "the tokens in random order", _CONSERT),
+        _view("mask", "mask", "random tokens masked, to be predicted", _BERT),
         _view("cutoff", "cutoff", "a share of the embeddings' entries, or of the tokens, at zero", _CONSERT),
         _view("prefix", "prefix", "the text after a prefix that says what it is for", _E5),
         _pairs("column", "column", "one of a text's columns"),
@@ -79,13 +80,21 @@ def register_heads() -> list[Spec]:
 
 
 @hookimpl
+def register_loss_heads() -> list[Spec]:
+    """Masked language modelling."""
+    return [Spec("mlm", "contrapose_text.mlm:MaskedTokens", "predict masked tokens", modality="text", paper=_BERT)]
+
+
+@hookimpl
 def register_methods() -> list[Spec]:
     """Losses of sentence embeddings."""
     return [
         _method("simcse", "a text against itself under other dropout, among the batch's", _SIMCSE),
         _method("simcse-supervised", "pairs among the batch's, with a hard negative for each", _SIMCSE),
         _method("consert", "two augmentations of a text against the batch, without a projector", _CONSERT),
-        _method("declutr", "spans of a document against the mean of spans near them", _DECLUTR),
+        _method(
+            "declutr", "spans of a document against the mean of spans near them, and their masked tokens", _DECLUTR
+        ),
         _method("mnrl", "pairs among the batch's at a scale of 20 (multiple negatives ranking loss)", _MNRL),
         _method("e5", "queries and passages, at a temperature of 0.01", _E5),
     ]
@@ -98,7 +107,7 @@ def register_recipes() -> list[Spec]:
         _run("simcse", "unsupervised SimCSE: one epoch of sentences, batches of 64", _SIMCSE),
         _run("simcse-supervised", "supervised SimCSE: three epochs of triples, batches of 512", _SIMCSE),
         _run("consert", "unsupervised ConSERT: ten epochs, batches of 96", _CONSERT),
-        _run("declutr", "DeCLUTR's contrastive part: one epoch of documents, batches of 4", _DECLUTR),
+        _run("declutr", "DeCLUTR: one epoch of documents, batches of 4", _DECLUTR),
         _run("mnrl", "pairs as sentence-transformers trains on them: one epoch, batches of 128", _MNRL),
         _run("e5", "E5's contrastive pretraining: 20,000 steps, batches of 32,768", _E5),
     ]

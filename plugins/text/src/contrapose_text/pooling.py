@@ -34,12 +34,15 @@ def pool(last: Tensor, mask: Tensor, how: Pooling, other: Tensor | None = None) 
 def by_length(mask: Tensor) -> list[tuple[Tensor, int]]:
     """The rows of ``mask`` (n, L) bool in groups of like length: (rows int64, columns that hold all of their tokens).
 
-    Columns are powers of two from 4 on, or L. Most of a batch of short texts is filling, and this leaves it out.
+    The lengths of a group lie between two powers of two, from 4 on, and it is as wide as its longest row. Most of a batch of short
+    texts is filling, and this leaves it out.
     """
-    length = mask.shape[1]
-    places = torch.arange(1, length + 1, device=mask.device)
-    columns = [min(max(4, 1 << (last - 1).bit_length()), length) for last in (mask * places).amax(dim=1).tolist()]
-    rows: dict[int, list[int]] = {}
-    for row, width in enumerate(columns):
-        rows.setdefault(width, []).append(row)
-    return [(torch.tensor(rows[width], device=mask.device), width) for width in sorted(rows)]
+    places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    groups: dict[int, list[tuple[int, int]]] = {}
+    for row, last in enumerate((mask * places).amax(dim=1).tolist()):
+        groups.setdefault(max(2, (last - 1).bit_length()), []).append((row, max(1, last)))
+    made = []
+    for _, members in sorted(groups.items()):
+        rows, lengths = zip(*members, strict=True)
+        made.append((torch.tensor(rows, device=mask.device), max(lengths)))
+    return made

@@ -30,8 +30,9 @@ class Columns(str):
 class Marked:
     """A text, and what is to be done once it has tokens.
 
-    Collation shuffles them where ``shuffled``; an encoder sets the embeddings of a share ``tokens`` of them to zero, and a share
-    ``features`` of the embeddings' entries, one choice for all tokens of a text. All is drawn by ``seed``.
+    Collation shuffles them where ``shuffled``, and masks each with probability ``masked``; an encoder sets the embeddings of a
+    share ``tokens`` of them to zero, and a share ``features`` of the embeddings' entries, one choice for all tokens of a text. All
+    is drawn by ``seed``.
     """
 
     text: str
@@ -39,9 +40,11 @@ class Marked:
     shuffled: bool = False
     tokens: float = 0.0
     features: float = 0.0
+    masked: float = 0.0
 
     def __str__(self) -> str:
         said = ["tokens shuffled"] * self.shuffled
+        said += [f"{self.masked:.0%} of its tokens masked"] * bool(self.masked)
         said += [f"{share:.0%} of its {what} cut off" for what, share in self.cut.items() if share]
         return f"{self.text} [{', '.join(said)}]" if said else self.text
 
@@ -60,5 +63,7 @@ def marked(text: str | Marked, rng: np.random.Generator, **marks: Any) -> Marked
 def words_of(text: str | Marked) -> list[str]:
     """What whitespace parts. Raises ``ConfigError`` for a text that was marked: its tokens are those of all its words."""
     if isinstance(text, Marked):
-        raise ConfigError("text/shuffle and text/cutoff are about tokens: they come after the views that change words")
+        raise ConfigError(
+            "text/shuffle, text/mask and text/cutoff are about tokens: they come after the views that change words"
+        )
     return text.split()

@@ -88,6 +88,16 @@ def shuffle(text: str, rng: np.random.Generator) -> Marked:
 
 
 @view("text")
+def mask(text: str, rng: np.random.Generator, rate: Rate = 0.15) -> Marked:
+    """Some tokens masked, for the loss ``text/mlm`` to predict (BERT, Devlin et al., 2019, section 3.1).
+
+    Each token but the marks ([CLS]) is chosen with probability ``rate``. Of those, 80 % become the tokenizer's mask, 10 % a random
+    token, and 10 % stay as they are. It comes after the views that change words.
+    """
+    return marked(text, rng, masked=rate)
+
+
+@view("text")
 def cutoff(text: str, rng: np.random.Generator, features: Rate = 0.2, tokens: Rate = 0.0) -> Marked:
     """Entries of the tokens' embeddings set to zero, or all those of some tokens (ConSERT, Yan et al., 2021, section 3.2).
 

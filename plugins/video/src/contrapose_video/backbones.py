@@ -97,7 +97,7 @@ def _headless(net: Any) -> tuple[int, str]:
 
 def _load(net: nn.Module, architecture: str, weights: str, gone: str) -> None:
     path = Path(weights)
-    state = _from_file(path) if path.suffix or "/" in weights or path.exists() else _by_name(architecture, weights)
+    state = from_file(path) if path.suffix or "/" in weights or path.exists() else _by_name(architecture, weights)
     state = {name: value for name, value in state.items() if not name.startswith(f"{gone}.")}
     try:
         net.load_state_dict(state)
@@ -106,7 +106,7 @@ def _load(net: nn.Module, architecture: str, weights: str, gone: str) -> None:
         raise ConfigError(f"{weights} doesn't fit {architecture}: {lines[-1]}", ("weights",)) from error
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def from_file(path: Path) -> dict[str, Any]:
     """The tensors of a file, of which nothing else is unpickled."""
     if not path.is_file():
         raise ConfigError(f"there is no file {path}", ("weights",))

@@ -3,33 +3,31 @@
 ``time`` is the middle of a clip in seconds from the video's first frame, so that ``near(time, 1.5)`` in a predicate means what it
 says at any frame rate. A clip takes every ``stride``-th frame, or, where ``fps`` is given, so many a second by the frames' own
 timestamps, as a video of changing rate needs it. All clips of a video are decoded by one call.
+
+A generator's fields are its config's arguments, by name; those that all have are inherited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contrapose import view
-from contrapose.config import build
 from contrapose.errors import ConfigError, DataError
-from contrapose.types import Sample, View, ViewGenerator
-from contrapose.views import Compose
+from contrapose.types import Sample, View
 from contrapose_video.arguments import Count, NotNegative, Positive
 from contrapose_video.arguments import Short as ShortClip
 from contrapose_video.footage import Footage, footage_of
 from contrapose_video.samplers import Starts, decreasing, neighbours, spread, uniform
-
-Node = Any
-Then = Node | Mapping[str, Node] | None
-Way = tuple[str | int, ...]
+from contrapose_video.then import Then, each
 
 
+@dataclass(kw_only=True, eq=False)
 class Clips:
-    """What the generators share: how long a clip is, and how frames are had.
+    """What the generators share: how long a clip is, and how frames are had. Its fields are arguments of them all.
 
     Args:
         frames: of a clip.
@@ -38,27 +36,17 @@ class Clips:
         side: what the shorter side of a larger picture is brought to while decoding, in pixels.
         short: of a video shorter than a clip: ``loop`` begins anew, ``clamp`` stays at the last frame, ``skip`` leaves it out,
             counted and listed.
-        size: of the clips after ``then``, which hands it to its views where they take one.
-        then: what is done to each clip: a view of clips, a list of them, or a mapping from the clips' names to these.
     """
+
+    frames: Count = 16
+    stride: Count = 2
+    fps: Positive | None = None
+    side: Count | None = None
+    short: ShortClip = "loop"
 
     modality = "video"
     makes = "video"
-
-    def __init__(
-        self,
-        frames: Count = 16,
-        stride: Count = 2,
-        fps: Positive | None = None,
-        side: Count | None = None,
-        short: ShortClip = "loop",
-        size: Count | None = None,
-        then: Then = None,
-        names: Sequence[str] = (),
-    ) -> None:
-        self.frames, self.stride, self.fps, self.side, self.short = frames, stride, fps, side, short
-        self.view_names = tuple(names)
-        self.then = _each(then, self.view_names, size)
+    view_names: tuple[str, ...] = field(default=(), init=False, repr=False)
 
     def step(self, footage: Footage) -> float:
         """Seconds between two frames of a clip."""
@@ -104,7 +92,27 @@ class Clips:
         return views
 
     def _then(self, sample: Sample, clip: View, rng: np.random.Generator) -> View:
-        generator = self.then.get(clip.name)
+        """A clip after what is to be done to it: nothing, of a single clip."""
+        return clip
+
+
+@dataclass(kw_only=True, eq=False)
+class Several(Clips):
+    """Several clips of a video, and what is done to each.
+
+    Args:
+        size: of the clips after ``then``, which hands it to its views where they take one.
+        then: what is done to each clip: a view of clips, a list of them, or a mapping from the clips' names to these.
+    """
+
+    size: Count | None = None
+    then: Then = None
+
+    def __post_init__(self) -> None:
+        self._generators = each(self.then, self.view_names, self.size)
+
+    def _then(self, sample: Sample, clip: View, rng: np.random.Generator) -> View:
+        generator = self._generators.get(clip.name)
         if generator is None:
             return clip
         made = generator(Sample(sample.id, {**sample.data, "video": clip.data}, sample.meta), rng)
@@ -112,23 +120,11 @@ class Clips:
             raise ConfigError(f"{generator!r} made {len(made)} views of a clip where one is needed", ("then",))
         return View(clip.name, "video", made[0].data, {**clip.meta, **made[0].meta})
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(frames={self.frames}, stride={self.stride}, fps={self.fps}, side={self.side})"
-
 
 @view("video")
+@dataclass(kw_only=True, eq=False)
 class Clip(Clips):
     """One clip from anywhere in the video; with ``count: 2`` in a config two independent ones, and so on."""
-
-    def __init__(
-        self,
-        frames: Count = 16,
-        stride: Count = 2,
-        fps: Positive | None = None,
-        side: Count | None = None,
-        short: ShortClip = "loop",
-    ) -> None:
-        super().__init__(frames, stride, fps, side, short)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The clip."""
@@ -137,20 +133,9 @@ class Clip(Clips):
 
 
 @view("video", names=("a", "b"))
-class Cvrl(Clips):
+@dataclass(kw_only=True, eq=False)
+class Cvrl(Several):
     """CVRL's two clips, ``a`` and ``b``, the likelier the nearer they are in time (`samplers.decreasing`)."""
-
-    def __init__(
-        self,
-        frames: Count = 16,
-        stride: Count = 2,
-        fps: Positive | None = None,
-        side: Count | None = None,
-        short: ShortClip = "loop",
-        size: Count | None = None,
-        then: Then = None,
-    ) -> None:
-        super().__init__(frames, stride, fps, side, short, size, then, ("a", "b"))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The two clips."""
@@ -159,24 +144,20 @@ class Cvrl(Clips):
 
 
 @view("video")
-class Rho(Clips):
+@dataclass(kw_only=True, eq=False)
+class Rho(Several):
     """``clips`` clips at independent random moments, named ``clip_0`` and so on, in the order of time; decoded by one call.
 
     In the order of time as in the authors' code, whose MoCo takes the first as the query.
     """
 
-    def __init__(
-        self,
-        clips: Count = 2,
-        frames: Count = 8,
-        stride: Count = 8,
-        fps: Positive | None = None,
-        side: Count | None = None,
-        short: ShortClip = "loop",
-        size: Count | None = None,
-        then: Then = None,
-    ) -> None:
-        super().__init__(frames, stride, fps, side, short, size, then, [f"clip_{i}" for i in range(clips)])
+    clips: Count = 2
+    frames: Count = 8
+    stride: Count = 8
+
+    def __post_init__(self) -> None:
+        self.view_names = tuple(f"clip_{i}" for i in range(self.clips))
+        super().__post_init__()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The clips."""
@@ -185,22 +166,11 @@ class Rho(Clips):
 
 
 @view("video", names=("a", "b"))
-class Neighbours(Clips):
+@dataclass(kw_only=True, eq=False)
+class Neighbours(Several):
     """Two clips, ``a`` and ``b``, that begin at most ``within`` seconds apart."""
 
-    def __init__(
-        self,
-        within: NotNegative = 1.0,
-        frames: Count = 16,
-        stride: Count = 2,
-        fps: Positive | None = None,
-        side: Count | None = None,
-        short: ShortClip = "loop",
-        size: Count | None = None,
-        then: Then = None,
-    ) -> None:
-        super().__init__(frames, stride, fps, side, short, size, then, ("a", "b"))
-        self.within = within
+    within: NotNegative = 1.0
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The two clips."""
@@ -209,25 +179,15 @@ class Neighbours(Clips):
 
 
 @view("video", names=("a", "b"))
-class Pace(Clips):
+@dataclass(kw_only=True, eq=False)
+class Pace(Several):
     """Two clips of one video, ``a`` and ``b``, each at a random pace, which the column ``pace`` tells: 0 is that of ``stride``.
 
     Wang, Jiao and Liu, ECCV 2020, section 3: at pace p every (p x stride)-th frame is taken; 1 to ``paces`` there, and loops.
     """
 
-    def __init__(
-        self,
-        paces: Count = 4,
-        frames: Count = 16,
-        stride: Count = 1,
-        fps: Positive | None = None,
-        side: Count | None = None,
-        short: ShortClip = "loop",
-        size: Count | None = None,
-        then: Then = None,
-    ) -> None:
-        super().__init__(frames, stride, fps, side, short, size, then, ("a", "b"))
-        self.paces = paces
+    paces: Count = 4
+    stride: Count = 1
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The two clips."""
@@ -238,25 +198,22 @@ class Pace(Clips):
 
 
 @view("video")
+@dataclass(kw_only=True, eq=False)
 class Evaluation(Clips):
     """``average`` clips, evenly from the video's beginning to its end, over which embeddings are averaged; nothing is random.
 
-    The middle one for 1. Of a video that isn't longer than a clip, one. With ``crop`` the middle square is cut out, and brought to
-    ``size`` pixels; float32 (3, T, size, size).
+    The middle one for 1. Of a video that isn't longer than a clip, one. The middle square is cut out, and brought to ``size``
+    pixels; float32 (3, T, size, size).
     """
 
-    def __init__(
-        self,
-        average: Count = 10,
-        frames: Count = 16,
-        stride: Count = 2,
-        fps: Positive | None = None,
-        size: Count = 112,
-        short: ShortClip = "loop",
-    ) -> None:
-        short = "loop" if short == "skip" else short  # what can be seen is evaluated
-        super().__init__(frames, stride, fps, size, short, None, None, [f"clip_{i}" for i in range(average)])
-        self.size = size
+    average: Count = 10
+    size: Count = 112
+    side: Count | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.view_names = tuple(f"clip_{i}" for i in range(self.average))
+        self.side = self.size
+        self.short = "loop" if self.short == "skip" else self.short  # what can be seen is evaluated
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
         """The clips."""
@@ -267,27 +224,3 @@ class Evaluation(Clips):
         starts = spread(max(room, 0.0), len(self.view_names) if room > 1e-6 else 1)
         views = self.made(sample, footage, starts, rng)
         return [View(v.name, "video", central(v.data, self.size), v.meta) for v in views]
-
-
-def _each(then: Then, names: Sequence[str], size: int | None) -> dict[str, ViewGenerator]:
-    """The generator that each clip meets."""
-    if then is None:
-        return {}
-    if isinstance(then, Mapping) and "use" not in then:
-        if set(then) != set(names):
-            raise ConfigError(f"expected a view for each of {', '.join(names)}, got {', '.join(then)}", ("then",))
-        return {name: _one(node, ("then", name), size) for name, node in then.items()}
-    return dict.fromkeys(names, _one(then, ("then",), size))
-
-
-def _one(node: Node, path: Way, size: int | None) -> ViewGenerator:
-    told = {} if size is None else {"size": size}
-    if isinstance(node, list | tuple):
-        generator: ViewGenerator = Compose(
-            [build("view", n, (*path, i), modality="video", **told) for i, n in enumerate(node)]
-        )
-    else:
-        generator = build("view", node, path, modality="video", **told)
-    if generator.modality != "video":
-        raise ConfigError(f"{generator!r} reads {generator.modality}, not clips: wrap it in video/frames", path)
-    return generator

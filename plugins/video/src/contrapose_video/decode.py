@@ -84,26 +84,12 @@ def _torchcodec(footage: Footage, numbers: Numbers, height: int, width: int) -> 
 
 
 def _pyav(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames:
-    """By timestamps: from the key frame before the first that is wanted, on until the last."""
     import av
 
-    wanted = footage.times[numbers]
-    found: list[Frames] = []
+    from contrapose_video.packets import frames
+
     with av.open(_opened(footage.source), options=SAFE) as file:
-        stream = file.streams.video[0]
-        stream.thread_type = "NONE"
-        start = stream.start_time or 0
-        if numbers[0] > 0 and footage.timed:
-            file.seek(start + int(wanted[0] / float(stream.time_base)), stream=stream, backward=True)
-        for count, frame in enumerate(file.decode(stream)):
-            moment = footage.times[min(count, len(footage) - 1)]
-            if footage.timed and frame.pts is not None:
-                moment = (frame.pts - start) * float(stream.time_base)
-            while len(found) < len(wanted) and moment >= wanted[len(found)] - 1e-3 * footage.interval:
-                found.append(frame.to_ndarray(format="rgb24", width=width, height=height))
-            if len(found) == len(wanted):
-                return np.stack(found)
-    raise DataError(f"{footage.name}: damaged, as it has {len(footage)} frames, but not all can be decoded")
+        return frames(file, footage, numbers, height, width)
 
 
 DECODERS: dict[str, Callable[[Footage, Numbers, int, int], Frames]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -21,12 +23,12 @@ class Future(nn.Module):
 
     def __init__(self, dim: int, blocks: int = 8, steps: int = 3) -> None:
         super().__init__()
-        _check(blocks, steps)
+        check(blocks, steps)
         self.blocks, self.steps, self.out = blocks, steps, dim
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(n, blocks x places, dim) to (n, steps x places, dim). Raises ``ConfigError`` where these are no blocks."""
-        ahead = _split(x, self.blocks)[:, -self.steps :].flatten(1, 2)
+        ahead = split(x, self.blocks)[:, -self.steps :].flatten(1, 2)
         return ahead, _numbered(ahead)
 
 
@@ -44,39 +46,60 @@ class Predict(nn.Module):
 
     def __init__(self, dim: int, blocks: int = 8, steps: int = 3) -> None:
         super().__init__()
-        _check(blocks, steps)
+        check(blocks, steps)
         self.blocks, self.steps, self.out = blocks, steps, dim
-        self.update, self.reset, self.new = (nn.Linear(2 * dim, dim) for _ in range(3))
+        self.cell = Cell(dim)
         self.predict = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
-        for name, parameter in self.named_parameters():
-            nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.orthogonal_(parameter)
+        orthogonal(self, 1.0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(n, blocks x places, dim) to (n, steps x places, dim). Raises ``ConfigError`` where these are no blocks."""
-        seen = _split(x, self.blocks)[:, : -self.steps].relu()
-        hidden = torch.zeros_like(seen[:, 0])
-        for block in seen.unbind(dim=1):
-            hidden = self._step(block, hidden)
-        made = []
-        for _ in range(self.steps):
-            made.append(self.predict(hidden))
-            hidden = self._step(made[-1].relu(), hidden)
-        ahead = torch.cat(made, dim=1)
+        seen = split(x, self.blocks)[:, : -self.steps]
+        ahead = foretold(self.cell, self.predict, seen, self.steps).flatten(1, 2)
         return ahead, _numbered(ahead)
 
-    def _step(self, x: Tensor, hidden: Tensor) -> Tensor:
+
+class Cell(nn.Module):
+    """A gated recurrent unit of kernel 1, place by place: DPC's ``ConvGRUCell``."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.update, self.reset, self.new = (nn.Linear(2 * dim, dim) for _ in range(3))
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """(..., dim) and the state (..., dim) to the next state."""
         both = torch.cat([x, hidden], dim=-1)
         update, reset = self.update(both).sigmoid(), self.reset(both).sigmoid()
         new = self.new(torch.cat([x, hidden * reset], dim=-1)).tanh()
         return hidden * (1 - update) + new * update
 
 
-def _check(blocks: int, steps: int) -> None:
+def foretold(cell: nn.Module, predict: Callable[[Tensor], Tensor], seen: Tensor, steps: int) -> Tensor:
+    """Blocks (n, T, places, dim) summed up, then ``steps`` of them predicted, each fed back as if seen: (n, steps, places, dim)."""
+    hidden = torch.zeros_like(seen[:, 0])
+    for block in seen.relu().unbind(dim=1):
+        hidden = cell(block, hidden)
+    made = []
+    for _ in range(steps):
+        made.append(predict(hidden))
+        hidden = cell(made[-1].relu(), hidden)
+    return torch.stack(made, dim=1)
+
+
+def orthogonal(module: nn.Module, gain: float) -> None:
+    """The authors' initial weights: orthogonal, and no bias."""
+    for name, parameter in module.named_parameters():
+        nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.orthogonal_(parameter, gain)
+
+
+def check(blocks: int, steps: int) -> None:
+    """Raises ``ConfigError`` where so many blocks don't have so many to be predicted."""
     if not 1 <= steps < blocks:
         raise ConfigError(f"predicts at least 1 and fewer than {blocks} blocks, not {steps}", ("steps",))
 
 
-def _split(x: Tensor, blocks: int) -> Tensor:
+def split(x: Tensor, blocks: int) -> Tensor:
+    """(n, blocks x places, dim) to (n, blocks, places, dim). Raises ``ConfigError`` where these are no blocks."""
     if x.ndim != 3 or x.shape[1] % blocks:
         shape = "no places" if x.ndim != 3 else f"{x.shape[1]} places"
         raise ConfigError(f"{shape} aren't those of {blocks} blocks: use the encoder video/blocks, and tap: dense")

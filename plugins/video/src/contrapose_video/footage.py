@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ class Footage:
     ``source`` is a file (a path, or its bytes), pictures in their order (paths), or the frames themselves (uint8 (T, H, W, 3)).
     ``times`` (T,) float64 are the seconds from the first frame at which each is shown, increasing; ``size`` is height and width
     in pixels, ``name`` what messages call it, ``decoder`` what reads a file. Where it isn't ``timed``, the file itself doesn't
-    say when, and frames are counted.
+    say when, and frames are counted. ``keys`` (K,) int64 are the frames from which decoding may begin, increasing; none where
+    that isn't known.
     """
 
     source: bytes | Path | tuple[Path, ...] | Frames
@@ -38,6 +39,7 @@ class Footage:
     name: str = "a video"
     decoder: Decoder = "decord"
     timed: bool = True
+    keys: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.times)

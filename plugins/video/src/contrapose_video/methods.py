@@ -160,5 +160,38 @@ def dpc(blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3) -> Data:
     }
 
 
+def memdpc(
+    blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3, memory: Annotated[int, Field(ge=1)] = 1024
+) -> Data:
+    """`dpc` whose predictions are mixtures of a memory, and look both ways (MemDPC, Han, Xie and Zisserman, ECCV 2020).
+
+    What comes is told apart from what comes in all clips of the batch, what went before from what went before; the two losses are
+    added, as in the authors' code. For the encoder ``{use: video/blocks, blocks: 8}`` and one view.
+
+    Args:
+        blocks: of a clip, as the encoder has them.
+        steps: how many of them are predicted at each end.
+        memory: how many vectors it holds.
+    """
+    heads = {"blocks": blocks, "steps": steps}
+    term = {
+        "query": "context",
+        "keys": ["ends"],
+        "positives": "same(sample) and same(view) and same(target)",
+        "denominator": "same(end)",
+        "tau": 1.0,
+        "normalize": False,
+        "weight": 2.0,  # the authors add the two directions, a term averages them
+    }
+    return {
+        "slots": ["clip"],
+        "branches": {
+            "context": {"views": "*", "tap": "dense", "predictor": {"use": "video/remember", **heads, "slots": memory}},
+            "ends": {"views": "*", "tap": "dense", "projector": {"use": "video/ends", **heads}},
+        },
+        "terms": {"both_ways": term},
+    }
+
+
 def _alike(near: float | None) -> str:
     return "same(sample)" if near is None else f"same(sample) and near(time, {float(near)})"

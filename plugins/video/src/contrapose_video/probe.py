@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
                 raise DataError(f"{name}: it has no pictures{_others(file)}")
             stream = file.streams.video[0]
             height, width = stream.codec_context.height, stream.codec_context.width
-            times, timed = _times(file, stream)
+            times, timed, keys = _times(file, stream)
     except DataError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -74,24 +75,33 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
         raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
     inexact = decoder == "decord" and (not timed or not kinds & set(EXACT))
     chosen: Decoder = "pyav" if inexact else decoder
-    return Footage(source, times, (height, width), name, chosen, timed)
+    return Footage(source, times, (height, width), name, chosen, timed, keys)
 
 
-def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool]:
-    """Seconds from the first frame of all packets that hold one, in the order in which they are shown; whether the file says so."""
+def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[np.int64]]:
+    """Seconds from the first frame of all packets that hold one, in the order in which they are shown; whether the file says so.
+
+    And which of these are key frames, where it does.
+    """
     found = []
     try:
         for packet in file.demux(stream):
             if packet.size and not packet.is_discard:
-                found.append(packet.pts)
+                found.append((packet.pts, packet.is_keyframe))
                 if len(found) > MOST_FRAMES:
                     raise DataError(f"more than {MOST_FRAMES:,} frames")
     except (OSError, ValueError):  # the rest of the file is damaged; av's errors are of these kinds too
         pass
-    ticks = np.unique(np.array([pts for pts in found if pts is not None], dtype=np.float64))
-    if len(ticks) < len(found):  # frames that don't say when, or two at one moment: take them as evenly spaced
-        return np.arange(len(found)) / float(stream.average_rate or RATE), False
-    return (ticks - ticks[:1]) * float(stream.time_base), True
+    told = [pts for pts, _ in found if pts is not None]
+    ticks = np.unique(np.array(told, dtype=np.float64))
+    # AVI has no times of showing: where frames are stored in another order, FFmpeg guesses, and seeking finds others.
+    guessed = "avi" in file.format.name and any(after <= before for before, after in pairwise(told))
+    if (
+        len(ticks) < len(found) or guessed
+    ):  # nor do some others say when, or two at one moment: take them as evenly spaced
+        return np.arange(len(found)) / float(stream.average_rate or RATE), False, np.empty(0, np.int64)
+    keys = np.searchsorted(ticks, np.sort([float(pts) for pts, key in found if key]))
+    return (ticks - ticks[:1]) * float(stream.time_base), True, keys
 
 
 def _others(file: Any) -> str:

@@ -1,0 +1,84 @@
+"""Cells by column to what a schema makes of them: numbers by numpy, of the rest each distinct cell once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from contrapose.data.table import as_cell
+from contrapose_tabular.schema import FIRST, Categorical, Moment, Numeric, Part, Schema
+
+_EXACT = ("s", "ms", "us")
+"""Units of time that a Python datetime holds."""
+
+
+def by_column(schema: Schema, batch: pa.RecordBatch) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """``numeric`` (n, F) float32 and ``categories`` (n, C) int64 of a batch that has the schema's columns.
+
+    Each cell is what ``code`` makes of it. Raises ``DataError`` where ``code`` does.
+    """
+    cells = {name: batch.column(name) for name in schema.sources}
+    numeric = np.empty((len(batch), len(schema.numeric)), np.float32)
+    categories = np.empty((len(batch), len(schema.categorical)), np.int64)
+    for n, number in enumerate(schema.numeric):
+        numeric[:, n] = _numbers(number, cells[number.source])
+    for n, category in enumerate(schema.categorical):
+        categories[:, n] = _codes(category, cells[category.source])
+    return numeric, categories
+
+
+def _numbers(column: Numeric, cells: pa.Array) -> NDArray[np.float64]:
+    kind = cells.type
+    if isinstance(column, Moment):
+        if not _is_time(kind):
+            return _each(column, cells, np.float64)
+        numbers = _floats(_microseconds(cells).cast(pa.int64())) / 1e6
+    elif (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and column.cells in (None, "number"):
+        numbers = _floats(cells)
+    else:
+        return _each(column, cells, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        z = (numbers - column.mean) / column.std
+        beyond = ~np.isnan(numbers) & ~(np.abs(z) <= np.finfo(np.float32).max)
+    if beyond.any():
+        column.code(as_cell(cells[int(beyond.argmax())]))
+    return z
+
+
+def _codes(column: Categorical, cells: pa.Array) -> NDArray[np.int64]:
+    if not (isinstance(column, Part) and _is_time(cells.type)):
+        return _each(column, cells, np.int64)
+    times = _microseconds(cells)
+    part = column.name.rpartition(".")[2]
+    found = {"month": pc.month, "weekday": pc.day_of_week, "hour": pc.hour}[part](times)
+    first = 1 if part == "month" else 0
+    return pc.fill_null(pc.add(found, FIRST - first), 0).to_numpy(zero_copy_only=False)
+
+
+def _each(column: Numeric | Categorical, cells: pa.Array, dtype: Any) -> NDArray[Any]:
+    """Of each distinct cell once; of what Arrow can't tell apart, of each."""
+    try:
+        encoded = cells.dictionary_encode(null_encoding="encode")
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return np.array([column.code(as_cell(cell)) for cell in cells], dtype)
+    codes = np.array([column.code(as_cell(cell)) for cell in encoded.dictionary], dtype)
+    return codes[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+def _floats(cells: pa.Array) -> NDArray[np.float64]:
+    """NaN for null; whole numbers are rounded as Python rounds them."""
+    values = cells.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64)
+    values[cells.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return values
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.unit in _EXACT)
+
+
+def _microseconds(cells: pa.Array) -> pa.Array:
+    return cells.cast(pa.timestamp("us", getattr(cells.type, "tz", None)))
