@@ -29,9 +29,11 @@ SHOWN = {
     "length": "its length alone",
     "cola-notes": "`cola`, notes",
     "cola-phrases": "`cola`, phrases",
+    "cola-phrases-longer": "`cola`, phrases, longer",
     "cola": "`cola`, clip by clip",
     "across": "across languages",
     "supervised": "supervised",
+    "supervised-longer": "supervised, longer",
     "untrained": "untrained",
 }
 Found = dict[str, Any]

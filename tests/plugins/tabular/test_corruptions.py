@@ -100,13 +100,14 @@ def test_conditional_columns_are_drawn_from_rows_of_their_own(labelled: list[Sam
     assert abs(stats.spearmanr(made[:, 0], made[:, 1]).statistic) < 4 / np.sqrt(DRAWS)
 
 
-def test_the_loader_gives_conditional_its_column(labelled: list[Sample], table: Row) -> None:
-    """By the plan that a run makes, alone and composed; each row by its own label."""
-    views = {"tabular": {"use": ["tabular/eval", {"use": "tabular/conditional", "rate": 1.0}], "batched": True}}
+CONDITIONAL = {"use": "tabular/conditional", "rate": 1.0}
+
+
+@pytest.mark.parametrize("node", [CONDITIONAL, {"use": ["tabular/eval", CONDITIONAL]}], ids=["alone", "after another"])
+def test_the_loader_gives_conditional_its_column(labelled: list[Sample], table: Row, node: dict[str, Any]) -> None:
+    """By the plan that a run makes; each row by its own label. In a list workers make the rest."""
     make = lambda kind, node, path, **context: build(kind, node, path, **context)  # noqa: E731
-    with pytest.raises(ConfigError, match="no batched form"):
-        ViewPlan.from_config(views, None, make, ["tabular"])
-    views = {"tabular": {"use": "tabular/conditional", "rate": 1.0, "batched": True}}
+    views = {"tabular": {**node, "batched": True}}
     plan = ViewPlan.from_config(views, None, make, ["tabular"])
     plan.fit(lambda modality: labelled)
     rows = Tabular().collate([s.data["tabular"] for s in labelled])

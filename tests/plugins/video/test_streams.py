@@ -18,7 +18,7 @@ from contrapose import Method, build
 from contrapose.errors import ConfigError
 from contrapose.testing import assert_ddp_equivalent
 from contrapose.testing.toy import outputs
-from contrapose_video.streams import NAMES, STREAMS
+from contrapose_video.two_stream import NAMES, STREAMS
 
 NODE: dict[str, Any] = {"use": "video/streams", "frames": 2, "stride": 1}
 

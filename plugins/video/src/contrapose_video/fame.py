@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from contrapose.errors import ConfigError
 from contrapose.types import ViewBatch
-from contrapose_video.arguments import Count, Positive
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -109,36 +108,3 @@ def _top(values: Tensor, count: int) -> Tensor:
     """True for the ``count`` largest of each row (n, P); of equals the first."""
     order = values.argsort(dim=1, descending=True, stable=True)[:, :count]
     return torch.zeros_like(values, dtype=torch.bool).scatter(1, order, True)
-
-
-def method(near: Positive | None = None, size: Count = 65536, tau: Positive = 0.1, out: Count = 128) -> dict[str, Any]:
-    """FAME's MoCo: of a video's clips ``a`` and ``b`` the first gets another background, and each finds the other's key.
-
-    For the views ``video/cvrl``, or others that make ``a`` and ``b``. The loss of both directions, as in the authors' code; their
-    queue is of 2,048 on UCF101.
-
-    Args:
-        near: how many seconds apart clips may be to be positives; by default any.
-        size: of the queue.
-        tau: temperature.
-        out: width of the embedding.
-    """
-    alike = "same(sample)" if near is None else f"same(sample) and near(time, {float(near)})"
-    seen = ["fused", "b"]
-    term = {
-        "query": "online",
-        "keys": ["key", "queue"],
-        "positives": f"{alike} and not same(view) and origin(key)",
-        "denominator": "positive or origin(queue)",
-        "tau": tau,
-    }
-    return {
-        "slots": ["a", "b", "fused"],
-        "views": {"fused": {"use": "video/fame", "of": "a"}},
-        "branches": {
-            "online": {"views": seen, "projector": {"use": "mlp", "norm": "none", "out": out}, "together": False},
-            "key": {"views": seen, "of": "online", "weights": "ema", "momentum": 0.999, "together": False},
-        },
-        "sources": {"queue": {"use": "queue", "of": "key", "size": size}},
-        "terms": {"info_nce": term},
-    }

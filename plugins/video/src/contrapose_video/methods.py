@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from contrapose_video.arguments import Positive
+from contrapose_video.arguments import Count, Positive
 
 Data = dict[str, Any]
 Clips = Annotated[int, Field(ge=2)]
 
 
-def cvrl(near: Positive | None = None, tau: Positive = 0.1, hidden: int = 2048, out: int = 128) -> Data:
+def cvrl(near: Positive | None = None, tau: Positive = 0.1, hidden: Count = 2048, out: Count = 128) -> Data:
     """CVRL (Qian et al., CVPR 2021): SimCLR's loss on two clips of a video, for the views ``video/cvrl``.
 
     Args:
@@ -38,7 +38,7 @@ def cvrl(near: Positive | None = None, tau: Positive = 0.1, hidden: int = 2048, 
 
 
 def rho_moco(
-    clips: Clips = 4, near: Positive | None = None, size: int = 65536, tau: Positive = 0.1, out: int = 128
+    clips: Clips = 4, near: Positive | None = None, size: Count = 65536, tau: Positive = 0.1, out: Count = 128
 ) -> Data:
     """MoCo on ``clips`` clips at independent moments, for the views ``video/rho`` (Feichtenhofer et al., CVPR 2021).
 
@@ -73,7 +73,7 @@ def rho_moco(
     }
 
 
-def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: int = 4096, out: int = 256) -> Data:
+def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: Count = 4096, out: Count = 256) -> Data:
     """BYOL on ``clips`` clips at independent moments, for the views ``video/rho`` (Feichtenhofer et al., CVPR 2021).
 
     Each clip predicts the momentum twin's projection of every other clip (``BYOL_SlowR50_8x8.yaml`` of SlowFast).
@@ -99,7 +99,7 @@ def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: int = 4096,
 
 
 def pace(
-    paces: Clips = 4, contrast: float = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: int = 128
+    paces: Clips = 4, contrast: float = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: Count = 128
 ) -> Data:
     """Tell at which pace a clip was taken, and which clips are of one video, for the views ``video/pace`` (Wang et al., ECCV 2020).
 
@@ -190,6 +190,38 @@ def memdpc(
             "ends": {"views": "*", "tap": "dense", "projector": {"use": "video/ends", **heads}},
         },
         "terms": {"both_ways": term},
+    }
+
+
+def fame(near: Positive | None = None, size: Count = 65536, tau: Positive = 0.1, out: Count = 128) -> Data:
+    """FAME's MoCo: of a video's clips ``a`` and ``b`` the first gets another background, and each finds the other's key.
+
+    For the views ``video/cvrl``, or others that make ``a`` and ``b``. The loss of both directions, as in the authors' code; their
+    queue is of 2,048 on UCF101.
+
+    Args:
+        near: how many seconds apart clips may be to be positives; by default any.
+        size: of the queue.
+        tau: temperature.
+        out: width of the embedding.
+    """
+    seen = ["fused", "b"]
+    term = {
+        "query": "online",
+        "keys": ["key", "queue"],
+        "positives": f"{_alike(near)} and not same(view) and origin(key)",
+        "denominator": "positive or origin(queue)",
+        "tau": tau,
+    }
+    return {
+        "slots": ["a", "b", "fused"],
+        "views": {"fused": {"use": "video/fame", "of": "a"}},
+        "branches": {
+            "online": {"views": seen, "projector": {"use": "mlp", "norm": "none", "out": out}, "together": False},
+            "key": {"views": seen, "of": "online", "weights": "ema", "momentum": 0.999, "together": False},
+        },
+        "sources": {"queue": {"use": "queue", "of": "key", "size": size}},
+        "terms": {"info_nce": term},
     }
 
 

@@ -96,9 +96,11 @@ def register_methods() -> list[Spec]:
         _method("rho-byol", "rho_byol", "each clip predicts a momentum twin's projection of the others", _RHO),
         _method("pace", "pace", "at which pace a clip was taken, and of which video it is", _PACE),
         _method("dpc", "dpc", "a clip so far predicts each place of what comes", _DPC),
-        Spec("fame", "contrapose_video.fame:method", "MoCo against what moves on another's background", paper=_FAME),
+        _method("fame", "fame", "MoCo against what moves on another's background", _FAME),
         _method("memdpc", "memdpc", "both ways, and out of a memory", _MEMDPC),
-        _method("two-stream", "two_stream", "CoCLR of colours and motion: each mines for the other", _COCLR, "streams"),
+        _method(
+            "two-stream", "two_stream", "CoCLR of colours and motion: each mines for the other", _COCLR, "two_stream"
+        ),
         _method("video-clip", "video_clip", "a video finds its text, and a text its video", _CLIP4CLIP, "pairs"),
         _method("video-audio", "video_audio", "a clip finds its sound, and a sound its clip", _GDT, "pairs"),
     ]
