@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.plugins.video.films import film, numbers, shades
+from tests.plugins.video.films import film, numbers, shades, turned
 
 from contrapose.errors import DataError, PluginError
 from contrapose_video.arguments import Decoder
@@ -190,6 +190,19 @@ def test_one_frame_and_sound_beside_pictures() -> None:
     assert (len(one), one.duration) == (1, pytest.approx(1 / 25))
     assert numbers(one.frames(np.array([0, 0]))) == [0, 0]
     assert len(load(film(4, sound=True))) == 4
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_what_a_phone_held_otherwise_is_shown_upright(degrees: int, decoder: Decoder) -> None:
+    """decord turns whole pictures and none that it scales, PyAV none."""
+    clip = shades(6, 32, 48)
+    footage = load(turned(film(clip), degrees), decoder=decoder)
+    upright = np.rot90(clip, -degrees // 90, axes=(1, 2))
+    assert footage.size == upright.shape[1:3]
+    for short, step in ((None, 1), (16, 2)):
+        made = footage.frames(np.arange(6), short)
+        assert np.abs(made.astype(int) - upright[:, ::step, ::step]).mean() < 12
 
 
 def test_loading_decodes_nothing(counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""From a manifest's cell to footage: what kind of video it is, how large, and when its frames are shown. Nothing is decoded."""
+"""From a manifest's cell to footage: what kind of video it is, how large, and when its frames are shown. One frame is decoded."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
             stream = file.streams.video[0]
             height, width = stream.codec_context.height, stream.codec_context.width
             times, timed, keys = _times(file, stream)
+            turns = _turns(file, stream) if "mp4" in kinds else 0
     except DataError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -74,8 +75,9 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
     if height * width > MOST_PIXELS:
         raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
     inexact = decoder == "decord" and (not timed or not kinds & set(EXACT))
-    chosen: Decoder = "pyav" if inexact else decoder
-    return Footage(source, times, (height, width), name, chosen, timed, keys)
+    chosen: Decoder = "pyav" if inexact or turns else decoder  # decord doesn't turn what it scales
+    size = (width, height) if turns % 2 else (height, width)
+    return Footage(source, times, size, name, chosen, timed, keys, turns)
 
 
 def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[np.int64]]:
@@ -102,6 +104,19 @@ def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[n
         return np.arange(len(found)) / float(stream.average_rate or RATE), False, np.empty(0, np.int64)
     keys = np.searchsorted(ticks, np.sort([float(pts) for pts, key in found if key]))
     return (ticks - ticks[:1]) * float(stream.time_base), True, keys
+
+
+def _turns(file: Any, stream: Any) -> int:
+    """By how many quarter turns to the left pictures are to be shown, as phones write it; a decoded frame alone tells it."""
+    context = stream.codec_context
+    context.thread_type = "NONE"
+    try:
+        file.seek(stream.start_time or 0, stream=stream)
+        first = next(packet for packet in file.demux(stream) if packet.size)
+        frame = next(iter([*context.decode(first), *context.decode(None)]), None)
+    except (OSError, ValueError, StopIteration):  # damaged: whoever asks for its frames is told
+        return 0
+    return 0 if frame is None else round(frame.rotation / 90) % 4
 
 
 def _others(file: Any) -> str:
