@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from contrapose.data.cells import cell_name, cell_path
 from contrapose.errors import DataError
 from contrapose_video.arguments import Decoder
 from contrapose_video.footage import RATE, Footage, of_frames, of_pictures
+from contrapose_video.packets import whole
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -87,7 +89,7 @@ def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[n
     """
     found = []
     try:
-        for packet in file.demux(stream):
+        for packet in whole(file, stream):
             if packet.size and not packet.is_discard:
                 found.append((packet.pts, packet.is_keyframe))
                 if len(found) > MOST_FRAMES:
@@ -125,7 +127,8 @@ def _others(file: Any) -> str:
 
 
 def _folder(path: Path, name: str, rate: float) -> Footage:
-    pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.is_symlink())
+    shown = (p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    pictures = sorted((p for p in shown if not p.is_symlink()), key=_numbered)
     if not pictures:
         raise DataError(f"{name}: a folder without pictures ({', '.join(PICTURES)})")
     try:
@@ -136,3 +139,9 @@ def _folder(path: Path, name: str, rate: float) -> Footage:
     if height * width > MOST_PIXELS:
         raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
     return of_pictures(pictures, (height, width), rate, name)
+
+
+def _numbered(path: Path) -> tuple[list[str | int], str]:
+    """By what is a number in a name, 2 before 10; equal ones by the name itself."""
+    parts = re.split(r"([0-9]{1,18})", path.name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
