@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from contrapose_video.arguments import Positive
+from contrapose_video.arguments import Count, NotNegative, Positive
 
 Data = dict[str, Any]
 Clips = Annotated[int, Field(ge=2)]
 
 
-def cvrl(near: Positive | None = None, tau: Positive = 0.1, hidden: int = 2048, out: int = 128) -> Data:
+def cvrl(near: Positive | None = None, tau: Positive = 0.1, hidden: Count = 2048, out: Count = 128) -> Data:
     """CVRL (Qian et al., CVPR 2021): SimCLR's loss on two clips of a video, for the views ``video/cvrl``.
 
     Args:
@@ -38,7 +38,7 @@ def cvrl(near: Positive | None = None, tau: Positive = 0.1, hidden: int = 2048, 
 
 
 def rho_moco(
-    clips: Clips = 4, near: Positive | None = None, size: int = 65536, tau: Positive = 0.1, out: int = 128
+    clips: Clips = 4, near: Positive | None = None, size: Count = 65536, tau: Positive = 0.1, out: Count = 128
 ) -> Data:
     """MoCo on ``clips`` clips at independent moments, for the views ``video/rho`` (Feichtenhofer et al., CVPR 2021).
 
@@ -73,7 +73,7 @@ def rho_moco(
     }
 
 
-def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: int = 4096, out: int = 256) -> Data:
+def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: Count = 4096, out: Count = 256) -> Data:
     """BYOL on ``clips`` clips at independent moments, for the views ``video/rho`` (Feichtenhofer et al., CVPR 2021).
 
     Each clip predicts the momentum twin's projection of every other clip (``BYOL_SlowR50_8x8.yaml`` of SlowFast).
@@ -99,7 +99,7 @@ def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: int = 4096,
 
 
 def pace(
-    paces: Clips = 4, contrast: float = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: int = 128
+    paces: Clips = 4, contrast: NotNegative = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: Count = 128
 ) -> Data:
     """Tell at which pace a clip was taken, and which clips are of one video, for the views ``video/pace`` (Wang et al., ECCV 2020).
 
@@ -130,7 +130,7 @@ def pace(
     }
 
 
-def dpc(blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3) -> Data:
+def dpc(blocks: Clips = 8, steps: Count = 3) -> Data:
     """Dense predictive coding (Han et al., 2019): what was seen of a clip predicts each place of the blocks that come.
 
     A prediction's one positive is that very place at that time, among all places and times to come of the batch's clips. For
@@ -160,9 +160,7 @@ def dpc(blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3) -> Data:
     }
 
 
-def memdpc(
-    blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3, memory: Annotated[int, Field(ge=1)] = 1024
-) -> Data:
+def memdpc(blocks: Clips = 8, steps: Count = 3, memory: Count = 1024) -> Data:
     """`dpc` whose predictions are mixtures of a memory, and look both ways (MemDPC, Han, Xie and Zisserman, ECCV 2020).
 
     What comes is told apart from what comes in all clips of the batch, what went before from what went before; the two losses are
