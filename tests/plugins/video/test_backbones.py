@@ -79,3 +79,11 @@ def test_dense_goes_time_by_time() -> None:
     assert features.shape == (1, 16, 2, 2, 2)
     torch.testing.assert_close(taps["dense"][0, 5], features[0, :, 1, 0, 1])
     torch.testing.assert_close(taps["pooled"], features.mean(dim=(2, 3, 4)))
+
+
+def test_an_mvit_takes_an_empty_batch() -> None:
+    """As a rank has one whose rows all lack the modality; its graph stays."""
+    net = Torchvision("mvit_v2_s")
+    made = net(torch.zeros(0, *MVIT[1:]))
+    assert made["pooled"].shape == (0, 768)
+    assert made["pooled"].requires_grad

@@ -103,3 +103,21 @@ def test_layouts_go_over_into_each_other(still: NDArray[np.uint8]) -> None:
 def test_what_is_no_view_of_a_picture_is_told(node: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         build("view", {"use": "video/frames", "view": node})
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "said"),
+    [
+        ("view", {"use": "video/frames", "view": []}, "empty list"),
+        ("method", {"use": "video/pace", "contrast": -1.0}, "greater than or equal to 0"),
+        ("method", {"use": "video/cvrl", "hidden": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_arguments_have_bounds(kind: Any, config: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        build(kind, config)
+
+
+def test_a_range_that_goes_backwards_is_told(still: NDArray[np.uint8]) -> None:
+    with pytest.raises(ConfigError, match=r"scale goes from 1 to 0.3"):
+        crop(still, np.random.default_rng(0), scale=(1.0, 0.3))

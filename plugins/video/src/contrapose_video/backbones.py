@@ -78,6 +78,11 @@ class Torchvision(nn.Module):
         if tuple(x.shape[2:]) != MVIT:
             t, h, w = x.shape[2:]
             raise ConfigError(f"an MViT reads 16 frames of 224 x 224, not {t} of {w} x {h}", ("name",))
+        if not len(
+            x
+        ):  # its attention takes no empty batch; a clip that is thrown away leaves each parameter a gradient
+            tokens, thw = self._tokens(x.new_zeros(1, *x.shape[1:]))
+            return tokens[:0], thw
         tokens = self.net.pos_encoding(self.net.conv_proj(x).flatten(2).mT)
         thw = (self.net.pos_encoding.temporal_size, *self.net.pos_encoding.spatial_size)
         for block in self.net.blocks:

@@ -88,8 +88,10 @@ def _pyav(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames
 
     from contrapose_video.packets import frames
 
+    stored = (width, height) if footage.turns % 2 else (height, width)
     with av.open(_opened(footage.source), options=SAFE) as file:
-        return frames(file, footage, numbers, height, width)
+        made = frames(file, footage, numbers, *stored)
+    return np.ascontiguousarray(np.rot90(made, footage.turns, axes=(1, 2)))
 
 
 DECODERS: dict[str, Callable[[Footage, Numbers, int, int], Frames]] = {

@@ -30,7 +30,7 @@ class Footage:
     ``times`` (T,) float64 are the seconds from the first frame at which each is shown, increasing; ``size`` is height and width
     in pixels, ``name`` what messages call it, ``decoder`` what reads a file. Where it isn't ``timed``, the file itself doesn't
     say when, and frames are counted. ``keys`` (K,) int64 are the frames from which decoding may begin, increasing; none where
-    that isn't known.
+    that isn't known. ``turns`` are the quarter turns to the left after which a picture as stored stands as ``size`` has it.
     """
 
     source: bytes | Path | tuple[Path, ...] | Frames
@@ -40,6 +40,7 @@ class Footage:
     decoder: Decoder = "decord"
     timed: bool = True
     keys: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    turns: int = 0
 
     def __len__(self) -> int:
         return len(self.times)

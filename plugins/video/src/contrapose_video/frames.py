@@ -42,6 +42,8 @@ class Frames:
     def __init__(self, view: Any, per: Literal["clip", "frame"] = "clip", size: Count | None = None) -> None:
         told = {} if size is None else {"size": size}
         nodes = list(view) if isinstance(view, list | tuple) else [view]
+        if not nodes:
+            raise ConfigError("an empty list of views of pictures", ("view",))
         parts = [build("view", node, ("view",), modality="image", **told) for node in nodes]
         made: Any = Compose(parts) if len(parts) > 1 else parts[0]
         if made.modality != "image" or made_modality(made) != "image" or getattr(made, "view_names", ()):
@@ -84,7 +86,12 @@ def crop(
         scale: share of the area, uniform; CVRL's.
         ratio: width over height, uniform in its logarithm; CVRL's.
         flip: probability; 0 where left and right mean something, as turns do.
+
+    Raises ``ConfigError`` for a range whose end is below its beginning.
     """
+    for name, (low, high) in {"scale": scale, "ratio": ratio}.items():
+        if high < low:
+            raise ConfigError(f"video/crop: {name} goes from {low:g} to {high:g}, which is less", (name,))
     whole = _planes(clip)
     top, left, rows, columns = _box(whole.shape[-2], whole.shape[-1], rng, scale, ratio)
     made = _resized(whole[..., top : top + rows, left : left + columns], size)

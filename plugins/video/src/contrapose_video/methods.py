@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from contrapose_video.arguments import Count, Positive
+from contrapose_video.arguments import Count, NotNegative, Positive
 
 Data = dict[str, Any]
 Clips = Annotated[int, Field(ge=2)]
@@ -99,7 +99,7 @@ def rho_byol(clips: Clips = 2, near: Positive | None = None, hidden: Count = 409
 
 
 def pace(
-    paces: Clips = 4, contrast: float = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: Count = 128
+    paces: Clips = 4, contrast: NotNegative = 0.1, near: Positive | None = None, tau: Positive = 0.5, out: Count = 128
 ) -> Data:
     """Tell at which pace a clip was taken, and which clips are of one video, for the views ``video/pace`` (Wang et al., ECCV 2020).
 
@@ -130,7 +130,7 @@ def pace(
     }
 
 
-def dpc(blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3) -> Data:
+def dpc(blocks: Clips = 8, steps: Count = 3) -> Data:
     """Dense predictive coding (Han et al., 2019): what was seen of a clip predicts each place of the blocks that come.
 
     A prediction's one positive is that very place at that time, among all places and times to come of the batch's clips. For
@@ -160,9 +160,7 @@ def dpc(blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3) -> Data:
     }
 
 
-def memdpc(
-    blocks: Clips = 8, steps: Annotated[int, Field(ge=1)] = 3, memory: Annotated[int, Field(ge=1)] = 1024
-) -> Data:
+def memdpc(blocks: Clips = 8, steps: Count = 3, memory: Count = 1024) -> Data:
     """`dpc` whose predictions are mixtures of a memory, and look both ways (MemDPC, Han, Xie and Zisserman, ECCV 2020).
 
     What comes is told apart from what comes in all clips of the batch, what went before from what went before; the two losses are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def by_key_frames(
     for key in np.unique(before):
         wanted = set(ticks[numbers[before == key]].tolist())
         file.seek(int(ticks[key]), stream=stream)
-        for packet in file.demux(stream):
+        for packet in whole(file, stream):
             stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             for frame in packet.decode():
                 if frame.pts in wanted:
@@ -67,7 +67,8 @@ def in_order(file: Any, stream: Any, footage: Footage, numbers: NDArray[np.int64
         file.seek(start + int(wanted[0] / float(stream.time_base)), stream=stream, backward=True)
     rest = dict(enumerate(wanted.tolist()))
     best: dict[int, tuple[float, Frames]] = {}
-    for count, frame in enumerate(file.decode(stream)):
+    decoded = (frame for packet in whole(file, stream) for frame in packet.decode())
+    for count, frame in enumerate(decoded):
         moment = float(footage.times[min(count, len(footage) - 1)])
         if footage.timed and frame.pts is not None:
             moment = (frame.pts - start) * float(stream.time_base)
@@ -81,6 +82,11 @@ def in_order(file: Any, stream: Any, footage: Footage, numbers: NDArray[np.int64
     if len(best) < len(wanted):
         raise DataError(f"{footage.name}: damaged, as it has {len(footage)} frames, but not all can be decoded")
     return [best[i][1] for i in range(len(wanted))]
+
+
+def whole(file: Any, stream: Any) -> Iterator[Any]:
+    """The stream's packets but for one that the end of a truncated file cuts in two, which no decoder takes."""
+    return (packet for packet in file.demux(stream) if not packet.is_corrupt)
 
 
 def _sizer(height: int, width: int) -> Sized:

@@ -1,8 +1,9 @@
-"""From a manifest's cell to footage: what kind of video it is, how large, and when its frames are shown. Nothing is decoded."""
+"""From a manifest's cell to footage: what kind of video it is, how large, and when its frames are shown. One frame is decoded."""
 
 from __future__ import annotations
 
 import io
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from contrapose.data.cells import cell_name, cell_path
 from contrapose.errors import DataError
 from contrapose_video.arguments import Decoder
 from contrapose_video.footage import RATE, Footage, of_frames, of_pictures
+from contrapose_video.packets import whole
 
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -64,6 +66,7 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
             stream = file.streams.video[0]
             height, width = stream.codec_context.height, stream.codec_context.width
             times, timed, keys = _times(file, stream)
+            turns = _turns(file, stream) if "mp4" in kinds else 0
     except DataError:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -74,8 +77,9 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
     if height * width > MOST_PIXELS:
         raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
     inexact = decoder == "decord" and (not timed or not kinds & set(EXACT))
-    chosen: Decoder = "pyav" if inexact else decoder
-    return Footage(source, times, (height, width), name, chosen, timed, keys)
+    chosen: Decoder = "pyav" if inexact or turns else decoder  # decord doesn't turn what it scales
+    size = (width, height) if turns % 2 else (height, width)
+    return Footage(source, times, size, name, chosen, timed, keys, turns)
 
 
 def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[np.int64]]:
@@ -85,7 +89,7 @@ def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[n
     """
     found = []
     try:
-        for packet in file.demux(stream):
+        for packet in whole(file, stream):
             if packet.size and not packet.is_discard:
                 found.append((packet.pts, packet.is_keyframe))
                 if len(found) > MOST_FRAMES:
@@ -104,13 +108,27 @@ def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[n
     return (ticks - ticks[:1]) * float(stream.time_base), True, keys
 
 
+def _turns(file: Any, stream: Any) -> int:
+    """By how many quarter turns to the left pictures are to be shown, as phones write it; a decoded frame alone tells it."""
+    context = stream.codec_context
+    context.thread_type = "NONE"
+    try:
+        file.seek(stream.start_time or 0, stream=stream)
+        first = next(packet for packet in file.demux(stream) if packet.size)
+        frame = next(iter([*context.decode(first), *context.decode(None)]), None)
+    except (OSError, ValueError, StopIteration):  # damaged: whoever asks for its frames is told
+        return 0
+    return 0 if frame is None else round(frame.rotation / 90) % 4
+
+
 def _others(file: Any) -> str:
     kinds = sorted({stream.type for stream in file.streams})
     return f", only {', '.join(kinds)}" if kinds else ""
 
 
 def _folder(path: Path, name: str, rate: float) -> Footage:
-    pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.is_symlink())
+    shown = (p for p in path.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith("."))
+    pictures = sorted((p for p in shown if not p.is_symlink()), key=_numbered)
     if not pictures:
         raise DataError(f"{name}: a folder without pictures ({', '.join(PICTURES)})")
     try:
@@ -121,3 +139,9 @@ def _folder(path: Path, name: str, rate: float) -> Footage:
     if height * width > MOST_PIXELS:
         raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
     return of_pictures(pictures, (height, width), rate, name)
+
+
+def _numbered(path: Path) -> tuple[list[str | int], str]:
+    """By what is a number in a name, 2 before 10; equal ones by the name itself."""
+    parts = re.split(r"([0-9]{1,18})", path.name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
