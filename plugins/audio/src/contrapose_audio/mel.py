@@ -118,10 +118,10 @@ class LogMel:
         from torchaudio.functional import spectrogram
 
         mel, length = self.mel, waves.shape[-1]
-        shortest = mel.fft // 2 + 1 if mel.centre else mel.window
+        around = 0 if mel.centre else (mel.fft - mel.window) // 2  # torch's frames have the window in their middle
+        shortest = mel.fft // 2 + 1 if mel.centre else mel.fft - 2 * around
         if length < shortest:
             raise DataError(f"{length} samples are too few for a log-mel, which needs {shortest}: take longer parts")
-        around = 0 if mel.centre else (mel.fft - mel.window) // 2  # torch's frames have the window in their middle
         spectra = spectrogram(
             waves.float(),
             around,
