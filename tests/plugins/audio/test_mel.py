@@ -88,3 +88,9 @@ def test_a_frame_of_the_fewest_samples_has_one_column_whether_odd_or_even() -> N
         assert log_mel.of(torch.zeros(1, needed)).shape == (1, 64, 1)
         with pytest.raises(DataError, match=f"needs {needed}"):
             log_mel.of(torch.zeros(1, needed - 1))
+
+
+@pytest.mark.parametrize("said", [{"mels": 10**8}, {"fft": 2**34}])
+def test_a_log_mel_of_any_size_isnt_tried(said: Any) -> None:
+    with pytest.raises(ConfigError, match="expected less than or equal to"):
+        LogMel(said)

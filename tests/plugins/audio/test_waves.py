@@ -133,5 +133,5 @@ def test_pitch_changes_alone() -> None:
 
 @pytest.mark.parametrize("node", [{"use": "audio/speed", "low": 0.001}, {"use": "audio/pitch", "semitones": 100}])
 def test_what_no_filter_can_do_is_refused(node: Any) -> None:
-    with pytest.raises(ConfigError, match="expected (greater|less) than or equal to"):
+    with pytest.raises(ConfigError, match=r"expected (greater|less) than or equal to"):
         build("view", node)

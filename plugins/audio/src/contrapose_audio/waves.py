@@ -24,6 +24,7 @@ Factor = Annotated[float, Field(ge=0.1, le=10)]
 """Of a speed: beyond it a resampling filter is as long as the wave, or has no ratio of small numbers."""
 Semitones = Annotated[float, Field(ge=0, le=36)]
 
+
 @view("audio", batched=True)
 def gain(wave: Any, rng: Any, low: float = -6.0, high: float = 6.0) -> Tensor:
     """Louder or softer by ``low`` to ``high`` dB, uniform.
