@@ -232,4 +232,5 @@ def test_what_asks_beyond_the_end_is_refused() -> None:
 
 def test_recordings_of_a_telephone_are_offered_as_sounds(tmp_path: Path) -> None:
     found = Audio().suggest({"file": ["a.m4a", "b.M4A"]}, tmp_path, small=True)
-    assert found is not None and found.columns == ["file"]
+    assert found is not None
+    assert found.columns == ["file"]

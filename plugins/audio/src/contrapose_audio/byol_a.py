@@ -54,7 +54,7 @@ class ByolA(nn.Module):
         self.dims: Mapping[str, int] = {"pooled": width, "dense": width}
 
     def forward(self, data: Tensor) -> dict[str, Tensor]:
-        """(n, C, mels, frames) to the taps. Raises ``ConfigError`` for waves, other bands than it was made for, and too few frames."""
+        """(n, C, mels, frames) to the taps. Raises ``ConfigError`` for waves, other bands, and too few frames."""
         require_log_mel(data, self.channels, self.mels)
         if data.shape[3] < self.fewest:
             raise ConfigError(f"{data.shape[3]} frames are too few, it needs {self.fewest}: take longer parts")

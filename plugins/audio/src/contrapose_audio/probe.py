@@ -91,7 +91,7 @@ def _container(source: bytes | Path, name: str, refusal: str) -> tuple[int, int,
         import av
     except ImportError:
         raise DataError(
-            f"{name}: not a sound that libsndfile can read: {refusal} (if it is one of FFmpeg's, such as the sound of an MP4: pip install av)"
+            f"{name}: not a sound that libsndfile can read: {refusal} (an M4A, or the sound of a video: pip install av)"
         ) from None
     try:
         with av.open(opened(source), options=SAFE) as file:
