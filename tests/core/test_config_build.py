@@ -214,3 +214,11 @@ def test_view_functions_are_built_by_their_parameters(reg: Registry) -> None:
     assert made.data == 6
     with pytest.raises(ConfigError, match="no argument 'bye'; did you mean 'by'"):
         build("view", {"use": "hum", "bye": 3})
+
+
+def test_text_where_a_list_of_texts_was_asked_for() -> None:
+    def listing(names: Sequence[str]) -> Sequence[str]:
+        return names
+
+    with pytest.raises(ConfigError, match="expected a list, got 'full'"):
+        build("encoder", {"use": listing, "names": "full"})

@@ -80,3 +80,17 @@ def test_what_is_no_wave_is_refused() -> None:
         log_mel(Sample(0, {"audio": np.zeros((1, 64, 98), np.float32)}), np.random.default_rng(0))
     with pytest.raises(DataError, match="audio/log-mel stands once"):
         log_mel.batched(torch.zeros(2, 1, 64, 98), torch.Generator())
+
+
+def test_a_frame_of_the_fewest_samples_has_one_column_whether_odd_or_even() -> None:
+    for window, needed in ((400, 400), (401, 402), (1023, 1024)):
+        log_mel = LogMel({"window": window})
+        assert log_mel.of(torch.zeros(1, needed)).shape == (1, 64, 1)
+        with pytest.raises(DataError, match=f"needs {needed}"):
+            log_mel.of(torch.zeros(1, needed - 1))
+
+
+@pytest.mark.parametrize("said", [{"mels": 10**8}, {"fft": 2**34}])
+def test_a_log_mel_of_any_size_isnt_tried(said: Any) -> None:
+    with pytest.raises(ConfigError, match="expected less than or equal to"):
+        LogMel(said)

@@ -162,6 +162,8 @@ def test_byol_a_has_the_sizes_of_both_versions() -> None:
     first = ByolA(width=2048, layers=3, stack=False)
     assert [tuple(m.weight.shape) for m in first.fc if isinstance(m, nn.Linear)] == [(2048, 512), (2048, 2048)]
     assert tuple(first(data)["dense"].shape) == (2, 12, 2048)
+    with pytest.raises(ConfigError, match="3 frames are too few, it needs 4"):
+        second(torch.zeros(2, 1, 64, 3))
 
 
 def test_cpc_makes_a_frame_of_each_160_samples() -> None:

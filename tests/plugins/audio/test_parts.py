@@ -10,7 +10,7 @@ from scipy import stats
 from tests.plugins.audio.sounds import RATE, noise, tone
 
 from contrapose import build
-from contrapose.errors import DataError
+from contrapose.errors import ConfigError, DataError
 from contrapose.types import Sample, View
 from contrapose_audio.recording import of_samples
 
@@ -71,3 +71,8 @@ def test_a_crop_of_a_wave_that_another_view_made() -> None:
     assert view.data.shape == (1, 800)
     with pytest.raises(DataError, match="not a log-mel"):
         crop(Sample(0, {"audio": np.zeros((1, 4, 4), np.float32)}), np.random.default_rng(0))
+
+
+def test_a_part_is_finite() -> None:
+    with pytest.raises(ConfigError, match="finite"):
+        build("view", {"use": "audio/crop", "seconds": float("inf")})

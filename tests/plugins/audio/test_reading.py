@@ -228,3 +228,9 @@ def test_what_asks_beyond_the_end_is_refused() -> None:
     with pytest.raises(DataError, match="samples 15999 to 16001 of 16000"):
         found.read(15999, 2)
     assert decode(found, 3, 2).shape == (1, 2)
+
+
+def test_recordings_of_a_telephone_are_offered_as_sounds(tmp_path: Path) -> None:
+    found = Audio().suggest({"file": ["a.m4a", "b.M4A"]}, tmp_path, small=True)
+    assert found is not None
+    assert found.columns == ["file"]

@@ -14,6 +14,8 @@ from tests.plugins.video.films import film
 
 import contrapose as cp
 from contrapose.engine.build import Parts
+from contrapose.report.embeddings import write_embeddings
+from contrapose.report.pictures import picture_views
 
 README = Path(__file__).parents[3] / "plugins/audio/README.md"
 TRAIN = {"epochs": 1, "batch_size": 6, "threads": 1, "device": "cpu", "loggers": [], "workers": 0}
@@ -57,6 +59,10 @@ def test_the_readmes_config_trains_and_lists_what_it_left_out(folder: Path) -> N
     left = (folder / "run/skipped.csv").read_text()
     for said in ("empty.wav: an empty file", "cut.flac", "nan.wav: holds samples", "none.wav: no such file"):
         assert said in left
+    written = write_embeddings(run, folder / "sounds.csv", folder / "z.parquet", "pooled", 8)
+    assert any("nan.wav: holds samples" in line for line in written.skipped)
+    failed = picture_views(run.parts, folder / "views.png", n=16, seed=0)  # a broken one costs its own cells
+    assert any("nan.wav: holds samples" in line for line in failed)
 
 
 def batches(views: Any, workers: int = 0) -> list[torch.Tensor]:

@@ -10,6 +10,8 @@ import torch
 from scipy import stats
 from tests.plugins.audio.sounds import RATE, noise, tone
 
+from contrapose import build
+from contrapose.errors import ConfigError
 from contrapose_audio.waves import fade, gain, pitch, reverb, speed, time_mask
 from contrapose_audio.waves import noise as noisy
 
@@ -127,3 +129,9 @@ def test_pitch_changes_alone() -> None:
         steps.append(12 * np.log2(loudest(row) / 1000))
     assert stats.kstest(steps, stats.uniform(-4, 8).cdf).pvalue > 0.001
     assert made(pitch, tone(0.01)).shape == (1, 160)
+
+
+@pytest.mark.parametrize("node", [{"use": "audio/speed", "low": 0.001}, {"use": "audio/pitch", "semitones": 100}])
+def test_what_no_filter_can_do_is_refused(node: Any) -> None:
+    with pytest.raises(ConfigError, match=r"expected (greater|less) than or equal to"):
+        build("view", node)

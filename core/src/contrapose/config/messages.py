@@ -62,6 +62,8 @@ def _expected(error: ErrorDetails) -> str | None:
         return f"one of {context['expected']}".replace("' or '", "', '")
     if kind == "int_from_float":
         return _TYPES["int"]
+    if kind == "sequence_str":  # text where a list was asked for
+        return _TYPES["list"]
     if kind == "is_instance_of":
         return f"a {context['class']}"
     if kind.endswith(("_type", "_parsing")) and (word := _TYPES.get(kind.partition("_")[0])):

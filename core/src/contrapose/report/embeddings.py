@@ -71,7 +71,7 @@ def embedded(
         result = result.append_column(f"z_{modality}", _vectors(made[modality], start, stop - start))
     counts = {m: len(made[m]) if m in made else 0 for m in reader.columns}
     sizes = {m: made[m].z.shape[1] if m in made else 0 for m in reader.columns}
-    return result, Written(stop - start, counts, sizes, _skipped(reader, rows, start, made))
+    return result, Written(stop - start, counts, sizes, _skipped(run, reader, rows, start, made))
 
 
 def write_whole(table: pa.Table, output: Path) -> None:
@@ -97,15 +97,16 @@ def _vectors(found: Embeddings, start: int, rows: int) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(dense.reshape(-1)), width, mask=pa.array(missing))
 
 
-def _skipped(reader: TableReader, rows: pa.Table, start: int, made: dict[str, Embeddings]) -> list[str]:
-    """A line for each row and modality with something in its cells and no embedding; read again to say why."""
-    lines = []
+def _skipped(run: Run, reader: TableReader, rows: pa.Table, start: int, made: dict[str, Embeddings]) -> list[str]:
+    """A line for each row and modality with something in its cells and no embedding; read and viewed again to say why."""
+    lines, make = [], run.parts.eval_plan.maker(run.parts.run.train.seed)
     for modality, names in reader.columns.items():
         filled = np.any([rows.column(name).is_valid().to_numpy() for name in names], axis=0)
         if modality in made:
             filled[made[modality].ids - start] = False
         for row in (np.flatnonzero(filled) + start).tolist():
-            failed = dict(reader.read(row)[1])
+            sample, unread = reader.read(row)
+            failed = {m: error for _, m, error in make(sample, 0)[1]} | dict(unread)
             why = " ".join(str(failed.get(modality, "no view could be made of it")).split())
             lines.append(f"row {row}, {modality}: {why}")
     return lines

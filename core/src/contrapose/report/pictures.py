@@ -14,7 +14,7 @@ from contrapose.data.samples import read_sample, sample_ids
 from contrapose.errors import DataError
 from contrapose.evaluate import Embedded, Table
 from contrapose.report.plots import embedding_map, loss_curves
-from contrapose.report.preview import Bundle
+from contrapose.report.preview import Bundle, preview_of
 from contrapose.report.sheets import retrieval_sheet, view_sheet
 from contrapose.types import Reader, Sample
 
@@ -40,8 +40,8 @@ def picture_views(
     for position in drawn(len(reader), n, seed):
         sample, unread = read_sample(reader, position)
         views, failed = make(sample, epoch)
-        previews = {(m, ORIGINAL): _preview(parts.modalities[m], data) for m, data in sample.data.items()}
-        previews |= {_column(v.name): _preview(parts.modalities[v.modality], v.data) for v in views}
+        previews = {(m, ORIGINAL): preview_of(parts.modalities[m], data) for m, data in sample.data.items()}
+        previews |= {_column(v.name): preview_of(parts.modalities[v.modality], v.data) for v in views}
         for name, modality, error in [("", m, e) for m, e in unread] + failed:
             key = _column(name) if name else (modality, ORIGINAL)
             line = " ".join(f"{type(error).__name__}: {error}".split())
@@ -118,12 +118,7 @@ def drawn(total: int, n: int, seed: int) -> list[int]:
 
 def _shown(reader: Reader, position: int, modality: Any) -> Bundle | None:
     data = read_sample(reader, position)[0].data.get(modality.name)
-    return None if data is None else _preview(modality, data)
-
-
-def _preview(modality: Any, data: Any) -> Bundle:
-    bundle: Bundle = modality.preview(data)
-    return bundle
+    return None if data is None else preview_of(modality, data)
 
 
 def _title(sample: Sample, reader: Reader) -> str:

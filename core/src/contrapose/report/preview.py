@@ -6,10 +6,12 @@ import io
 import textwrap
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from typing import Any
 
 import matplotlib.pyplot as plt  # for reading PNG bytes alone: figures are made without its global state
 from matplotlib.axes import Axes
 
+from contrapose.data.failure import one_line
 from contrapose.report.canvas import FAINT, INK, PAPER, frame
 
 Bundle = Mapping[str, bytes | str]
@@ -37,6 +39,15 @@ class _Text(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self.hidden and data.strip():
             self.lines[-1] += " ".join(data.split())
+
+
+def preview_of(modality: Any, data: Any) -> Bundle:
+    """A modality's preview of data, or in words why there is none: a broken sample costs its cell, not the picture."""
+    try:
+        bundle: Bundle = modality.preview(data)
+    except Exception as error:  # of data that are decoded when they are looked at, and of a plugin's own fault
+        return {"text/plain": f"no preview: {one_line(error)}"}
+    return bundle
 
 
 def as_text(bundle: Bundle) -> str:

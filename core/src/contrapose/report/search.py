@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from contrapose.data.samples import read_sample, sample_ids
 from contrapose.evaluate.query import NOWHERE
 from contrapose.report.canvas import FAINT, HIT, INK, Canvas, frame
-from contrapose.report.preview import Bundle, as_text, draw, fit_text
+from contrapose.report.preview import Bundle, as_text, draw, fit_text, preview_of
 
 if TYPE_CHECKING:
     from contrapose.engine.run import Run
@@ -132,7 +132,7 @@ def _height(bundles: Sequence[Bundle], points: float = 7.5) -> float:
 
 
 def _previews(run: Run, data: Mapping[str, Any]) -> dict[str, Bundle]:
-    return {m: run.parts.modalities[m].preview(data[m]) for m in run.parts.columns if m in data}
+    return {m: preview_of(run.parts.modalities[m], data[m]) for m in run.parts.columns if m in data}
 
 
 def _labels(run: Run, reader: Any, places: Sequence[int]) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Decoder = Literal["soundfile", "torchcodec", "pyav"]
 Short = Literal["pad", "loop", "skip"]

@@ -48,14 +48,16 @@ class ByolA(nn.Module):
             raise ConfigError(f"{mels} bands can't be halved {layers} times", ("layers",))
         if made < 1:
             raise ConfigError(f"a width of {width} must be more than the {read} that the MLP reads", ("width",))
-        self.mels, self.channels, self.stack = mels, channels, stack
+        self.mels, self.channels, self.stack, self.fewest = mels, channels, stack, 2**layers
         self.features = nn.Sequential(*(_layer(maps if n else channels, maps) for n in range(layers)))
         self.fc = nn.Sequential(nn.Linear(read, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, made), nn.ReLU())
         self.dims: Mapping[str, int] = {"pooled": width, "dense": width}
 
     def forward(self, data: Tensor) -> dict[str, Tensor]:
-        """(n, C, mels, frames) to the taps. Raises ``ConfigError`` for waves, and for other bands than it was made for."""
+        """(n, C, mels, frames) to the taps. Raises ``ConfigError`` for waves, other bands, and too few frames."""
         require_log_mel(data, self.channels, self.mels)
+        if data.shape[3] < self.fewest:
+            raise ConfigError(f"{data.shape[3]} frames are too few, it needs {self.fewest}: take longer parts")
         places = self.features(data).permute(0, 3, 2, 1).flatten(2)  # (n, time, frequency x channels)
         made = self.fc(places)
         dense = torch.cat([places, made], dim=2) if self.stack else made

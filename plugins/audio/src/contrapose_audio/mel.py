@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from contrapose import view
@@ -18,6 +19,8 @@ from contrapose.types import Sample, View
 from contrapose_audio.arguments import Count, NotNegative, Positive
 from contrapose_audio.recording import to_wave
 
+Bands = Annotated[int, Field(ge=1, le=1024)]
+Samples = Annotated[int, Field(ge=1, le=2**16)]
 LogMels = NDArray[np.float32]
 """float32 (C, mels, frames): natural logarithms, low mels first."""
 
@@ -38,10 +41,10 @@ class Mel:
         floor: what a band has at least before the logarithm.
     """
 
-    mels: Count = 64
+    mels: Bands = 64
     window: Count = 400
     hop: Count = 160
-    fft: Count = 1024
+    fft: Samples = 1024
     low: NotNegative = 60.0
     high: Positive = 7800.0
     power: Literal[1, 2] = 1
@@ -118,10 +121,10 @@ class LogMel:
         from torchaudio.functional import spectrogram
 
         mel, length = self.mel, waves.shape[-1]
-        shortest = mel.fft // 2 + 1 if mel.centre else mel.window
+        around = 0 if mel.centre else (mel.fft - mel.window) // 2  # torch's frames have the window in their middle
+        shortest = mel.fft // 2 + 1 if mel.centre else mel.fft - 2 * around
         if length < shortest:
             raise DataError(f"{length} samples are too few for a log-mel, which needs {shortest}: take longer parts")
-        around = 0 if mel.centre else (mel.fft - mel.window) // 2  # torch's frames have the window in their middle
         spectra = spectrogram(
             waves.float(),
             around,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from contrapose_audio.arguments import Positive
+from contrapose_audio.arguments import Count, Positive
 
 Data = dict[str, Any]
 
 
-def cola(similarity: Literal["bilinear", "cosine"] = "bilinear", tau: Positive = 0.2, out: int = 512) -> Data:
+def cola(similarity: Literal["bilinear", "cosine"] = "bilinear", tau: Positive = 0.2, out: Count = 512) -> Data:
     """COLA (Saeed et al., ICASSP 2021): each recording's anchor finds its positive among those of the batch, one way.
 
     ``bilinear`` is the paper's better one: the similarity is ``g(a)' W g(b)`` of projections that end in LayerNorm and tanh, and W

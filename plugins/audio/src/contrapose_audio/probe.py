@@ -13,8 +13,23 @@ from contrapose_audio.arguments import Decoder
 from contrapose_audio.decode import SAFE, opened
 from contrapose_audio.recording import MOST_CHANNELS, Recording, of_samples
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64")
-"""Of what libsndfile reads, by the names that such files usually have."""
+EXTENSIONS = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".caf",
+    ".w64",
+    ".m4a",
+    ".aac",
+    ".wma",
+)
+"""Of what libsndfile reads, by the names that such files usually have, and of sounds without pictures that need PyAV."""
 
 SLOWEST, FASTEST = 100, 400_000
 """Rates in Hz that a file may say it has."""
@@ -76,7 +91,7 @@ def _container(source: bytes | Path, name: str, refusal: str) -> tuple[int, int,
         import av
     except ImportError:
         raise DataError(
-            f"{name}: not a sound that libsndfile can read: {refusal} (if it is one in a video's container: pip install av)"
+            f"{name}: not a sound that libsndfile can read: {refusal} (an M4A, or the sound of a video: pip install av)"
         ) from None
     try:
         with av.open(opened(source), options=SAFE) as file:

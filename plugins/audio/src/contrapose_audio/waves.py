@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,10 @@ from contrapose import view
 from contrapose_audio.arguments import Count, NotNegative, Positive, Probability
 from contrapose_audio.draws import WAVE, as_batch, as_given, rows
 from contrapose_audio.recording import resampler
+
+Factor = Annotated[float, Field(ge=0.1, le=10)]
+"""Of a speed: beyond it a resampling filter is as long as the wave, or has no ratio of small numbers."""
+Semitones = Annotated[float, Field(ge=0, le=36)]
 
 
 @view("audio", batched=True)
@@ -136,7 +141,7 @@ def reverb(
 
 
 @view("audio")
-def speed(wave: Any, rng: np.random.Generator, low: Positive = 0.9, high: Positive = 1.1) -> Tensor:
+def speed(wave: Any, rng: np.random.Generator, low: Factor = 0.9, high: Factor = 1.1) -> Tensor:
     """Faster or slower, and so higher or lower, by a factor uniform between ``low`` and ``high``; as long as before.
 
     What is too long then loses both ends, what is too short gets silence on both sides.
@@ -151,7 +156,7 @@ def speed(wave: Any, rng: np.random.Generator, low: Positive = 0.9, high: Positi
 
 
 @view("audio")
-def pitch(wave: Any, rng: np.random.Generator, semitones: NotNegative = 4.0) -> Tensor:
+def pitch(wave: Any, rng: np.random.Generator, semitones: Semitones = 4.0) -> Tensor:
     """Higher or lower by up to ``semitones``, uniform, at the same speed: a phase vocoder (torchaudio's), then resampling.
 
     Args:
