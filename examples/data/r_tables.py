@@ -1,14 +1,16 @@
-"""Tables of R's packages as Debian has them, read without R by the PyPI package ``rdata``."""
+"""Tables of R's packages as Debian has them, read without R by the PyPI package ``rdata``, from its wheel as it lies."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+READER = "rdata==1.1.0", "xarray==2026.9.0"
 Table = dict[str, list[Any]]
 
 
@@ -24,14 +26,10 @@ def fetch(packages: Iterable[str], folder: Path) -> None:
 def read_r(package: str, file: str, label: str, drop: Iterable[int], folder: Path) -> Table:
     """Columns ``x0`` and on, factors as text and the rest numbers, blanks None; ``label``, a column or an object beside the table.
 
-    ``file`` is a path in R's library, in a package of ``folder``.
+    ``file`` is a path in R's library, in a package of ``folder``, where the reader's wheels lie too.
     """
-    try:
-        import rdata
-    except ModuleNotFoundError as absent:
-        raise SystemExit(
-            "some wide tables are R's, which the package rdata reads: pip install rdata xarray"
-        ) from absent
+    sys.path[:0] = [str(wheel) for name in READER for wheel in folder.glob(f"{name.split('==')[0]}-*.whl")]
+    import rdata
 
     unpacked = folder / package
     if not unpacked.exists():

@@ -1,4 +1,4 @@
-"""SCARF's protocol on twelve tables and on thirteen wide ones: pretrain, fine-tune with all labels, a quarter, or noisy ones, and compare.
+"""SCARF's protocol on twelve tables and twelve wide ones: pretrain, fine-tune with all labels, a quarter, or noisy ones; compare.
 
 make tabular-scarf                                          # what lacks a result, then docs/tabular-scarf.md
 python examples/tabular_scarf/protocol.py adult --splits 2  # the first two splits of this table alone

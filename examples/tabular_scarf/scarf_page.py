@@ -1,7 +1,7 @@
-"""docs/tabular-scarf.md and its figure from the runs of protocol.py.
+"""docs/tabular-scarf.md and its figures from the runs of protocol.py.
 
-python examples/tabular_scarf/scarf_page.py --collect     # runs/tabular-scarf/*.json to docs/figures/tabular-scarf.json, then both
-python examples/tabular_scarf/scarf_page.py               # both again
+python examples/tabular_scarf/scarf_page.py --collect     # runs/tabular-scarf/*.json to docs/figures/tabular-scarf*.json, then all
+python examples/tabular_scarf/scarf_page.py               # page and figures again
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from protocol import HERE, digest, known, table
 from scipy import stats
 
 ROOT = HERE.parents[1]
-FIGURES = ROOT / "docs/figures/tabular-scarf.json"
-PICTURE = ROOT / "docs/figures/tabular-scarf.png"
+SETS = {"datasets": "tabular-scarf", "wide": "tabular-scarf-wide"}
+"""The lists of table.yaml, each with what its runs and its figure are called in docs/figures."""
 PAGE = ROOT / "docs/tabular-scarf.md"
 TEST_SHARE = 0.2
 SETTINGS = {"full": "All labels", "quarter": "A quarter of the labels", "noise": "30 % of the labels wrong"}
@@ -29,14 +30,25 @@ PAPER = {"full": 2.35, "quarter": 3.69, "noise": 2.26}
 Found = dict[str, Any]
 
 
-def collect() -> Found:
-    """The splits that every table has. Raises ``SystemExit`` where a table has none of table.yaml as it is."""
+def figure(which: str, suffix: str) -> Path:
+    """The file of a set's runs (``.json``) or of its figure (``.png``)."""
+    return ROOT / "docs/figures" / f"{SETS[which]}{suffix}"
+
+
+def load(which: str) -> Found:
+    """A set's runs as they are in docs/figures."""
+    found: Found = json.loads(figure(which, ".json").read_text("utf-8"))
+    return found
+
+
+def collect(which: str) -> Found:
+    """The splits that every table of a set has. Raises ``SystemExit`` where a table has none of table.yaml as it is."""
     import torch
 
     said = table()
     runs = {
         name: {run["split"]: run for run in known(name) if run["config"] == digest(name, run["split"], said)}
-        for name in said["datasets"]
+        for name in said[which]
     }
     shared = sorted(set.intersection(*(set(of) for of in runs.values())))
     if len(shared) < 2:
@@ -93,12 +105,14 @@ def relative(found: Found, setting: str) -> float:
     return statistics.mean(100 * g / c for g, c in zip(gains(found, setting), scratch, strict=True))
 
 
-def headline(found: Found) -> str:
-    """The gains over tables."""
+def headline(found: Found, paper: Mapping[str, float] | None = None) -> str:
+    """The gains over tables, beside the paper's."""
     lines = [
-        "| labels | gain, points | 95 % interval | relative gain, % | paper, % | Wilcoxon p | won, tied, lost | corrected test |",
-        "|---|---|---|---|---|---|---|---|",
+        "| labels | gain, points | 95 % interval | relative gain, % | Wilcoxon p | won, tied, lost | corrected test |",
+        "|---|---|---|---|---|---|---|",
     ]
+    if paper:
+        lines = [f"{line}{of}" for line, of in zip(lines, (" paper, % |", "---|"), strict=True)]
     for setting, shown in SETTINGS.items():
         of = gains(found, setting)
         mean, n = statistics.mean(of), len(of)
@@ -110,16 +124,16 @@ def headline(found: Found) -> str:
         tested = f"{sum(g > 0 for _, g in sure)} better, {sum(g < 0 for _, g in sure)} worse"
         lines.append(
             f"| {shown.lower()} | **{mean:+.2f}** | {mean - half:+.2f} to {mean + half:+.2f} "
-            f"| {relative(found, setting):+.2f} | {PAPER[setting]:+.2f} "
-            f"| {over_tables(of):.3f} | {won}, {n - won - lost}, {lost} | {tested} |"
+            f"| {relative(found, setting):+.2f} | {over_tables(of):.3f} | {won}, {n - won - lost}, {lost} | {tested} |"
+            + (f" {paper[setting]:+.2f} |" if paper else "")
         )
     return "\n".join(lines)
 
 
-def by_table(found: Found, setting: str) -> str:
+def by_table(found: Found, setting: str, kind: str = "") -> str:
     """The accuracies of every table in a setting."""
     lines = [
-        f"### {SETTINGS[setting]}",
+        f"### {SETTINGS[setting]}, {len(found['tables'])} {kind}tables",
         "",
         f"| table | {' | '.join(CLASSIFIERS.values())} | gain | p |",
         "|---|---|---|---|---|---|---|",
@@ -151,28 +165,53 @@ def means(found: Found) -> str:
     return "\n".join(lines)
 
 
-def page(found: Found) -> str:
+def page(found: Found, wide: Found) -> str:
     """The page."""
-    runs = [run for of in found["tables"].values() for run in of]
-    epochs, batch = [run["epochs"] for run in runs], table()["pretrain"]["train"]["batch_size"]
-    shown = [f"{name} ({sum(of[0]['rows'].values()):,})" for name, of in found["tables"].items()]
     return (
         (HERE / "page.txt")
         .read_text("utf-8")
         .format(
-            tables=len(found["tables"]),
             splits=len(found["splits"]),
-            headline=headline(found),
+            headline=headline(found, PAPER),
             verdict=verdict(found),
-            settings="\n\n".join(by_table(found, setting) for setting in SETTINGS),
             means=means(found),
-            names=", ".join(shown),
-            steps=f"{statistics.median(run['epochs'] * (run['rows']['train'] // batch) for run in runs):.0f}",
-            epochs=f"{statistics.median(epochs):.0f}, {min(epochs)} to {max(epochs)}",
+            wide_headline=headline(wide),
+            wide_verdict=verdict(wide),
+            wide_means=means(wide),
+            settings="\n\n".join(by_table(*of) for s in SETTINGS for of in ((found, s), (wide, s, "wide "))),
+            names=rows(found),
+            wide_names=rows(wide),
+            steps=steps(found),
+            wide_steps=steps(wide),
+            epochs=epochs(found),
+            wide_epochs=epochs(wide),
             torch=found["torch"],
-            seconds=sum(run["seconds"] for run in runs),
+            seconds=sum(run["seconds"] for run in [*runs(found), *runs(wide)]),
         )
     )
+
+
+def runs(found: Found) -> list[Found]:
+    """Those of all tables."""
+    return [run for of in found["tables"].values() for run in of]
+
+
+def rows(found: Found) -> str:
+    """The tables with their rows."""
+    return ", ".join(f"{name} ({sum(of[0]['rows'].values()):,})" for name, of in found["tables"].items())
+
+
+def steps(found: Found) -> str:
+    """The median of what pretraining took."""
+    batch = table()["pretrain"]["train"]["batch_size"]
+    of = [run["epochs"] * (run["rows"]["train"] // min(batch, run["rows"]["train"])) for run in runs(found)]
+    return f"{statistics.median(of):.0f}"
+
+
+def epochs(found: Found) -> str:
+    """After how many pretraining ended: median and range."""
+    of = [run["epochs"] for run in runs(found)]
+    return f"{statistics.median(of):.0f}, {min(of)} to {max(of)}"
 
 
 def draw(found: Found, path: Path) -> None:
@@ -220,10 +259,11 @@ def main() -> None:
     parser.add_argument("--collect", action="store_true")
     args = parser.parse_args()
     if args.collect:
-        FIGURES.write_text(json.dumps(collect(), indent=1) + "\n")
-    found = json.loads(FIGURES.read_text("utf-8"))
-    PAGE.write_text(page(found), "utf-8")
-    draw(found, PICTURE)
+        for which in SETS:
+            figure(which, ".json").write_text(json.dumps(collect(which), indent=1) + "\n")
+    PAGE.write_text(page(load("datasets"), load("wide")), "utf-8")
+    for which in SETS:
+        draw(load(which), figure(which, ".png"))
 
 
 if __name__ == "__main__":
