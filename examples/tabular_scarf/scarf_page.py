@@ -21,6 +21,7 @@ from scipy import stats
 ROOT = HERE.parents[1]
 SETS = {"datasets": "tabular-scarf", "wide": "tabular-scarf-wide"}
 """The lists of table.yaml, each with what its runs and its figure are called in docs/figures."""
+TRIED = ROOT / "docs/figures/tabular-scarf-tried.json"
 PAGE = ROOT / "docs/tabular-scarf.md"
 TEST_SHARE = 0.2
 SETTINGS = {"full": "All labels", "quarter": "A quarter of the labels", "noise": "30 % of the labels wrong"}

@@ -6,6 +6,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -16,38 +17,49 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "examples/tabular_scarf"), str(ROOT / "examples/data")]
 
+import r_tables  # noqa: E402
 from build_tabular import Source, draw, read, split  # noqa: E402
 from classify import Part, as_labelled  # noqa: E402
 from compare import corrected_test, holm, over_tables, wins  # noqa: E402
-from protocol import digest, one_split, parts_of, table  # noqa: E402
+from protocol import config_of, digest, one_split, parts_of, table  # noqa: E402
 from scarf_page import (  # noqa: E402
     CLASSIFIERS,
-    FIGURES,
     PAGE,
     PAPER,
+    SETS,
+    TRIED,
     accuracies,
     collect,
     gains,
     helps,
+    load,
     page,
     relative,
     verdict,
 )
+from tried import info_nce, stopped  # noqa: E402
 
 SAID = table()
 
 
 @pytest.fixture(scope="module")
 def found() -> dict:
-    return json.loads(FIGURES.read_text("utf-8"))
+    return load("datasets")
 
 
-def test_the_page_is_what_the_runs_found(found: dict) -> None:
-    assert PAGE.read_text("utf-8") == page(found), "run: python examples/tabular_scarf/scarf_page.py"
+@pytest.fixture(scope="module")
+def wide() -> dict:
+    return load("wide")
 
 
-def test_the_runs_are_of_the_table_as_it_is(found: dict) -> None:
-    assert [*found["tables"]] == SAID["datasets"]
+def test_the_page_is_what_the_runs_found(found: dict, wide: dict) -> None:
+    assert PAGE.read_text("utf-8") == page(found, wide), "run: python examples/tabular_scarf/scarf_page.py"
+
+
+@pytest.mark.parametrize("which", SETS)
+def test_the_runs_are_of_the_table_as_it_is(which: str) -> None:
+    found = load(which)
+    assert [*found["tables"]] == SAID[which]
     for name, runs in found["tables"].items():
         assert [run["split"] for run in runs] == found["splits"]
         for run in runs:
@@ -86,6 +98,25 @@ def test_a_table_is_read_as_numbers_words_and_blanks() -> None:
         "label": ["yes", "no"],
     }
     assert [*read(text, Source("p", "f", ";", header=True, drop=(0,)))] == ["x1", "x2", "label"]
+    assert read("@relation a,b\n1,yes\n", Source("p", "f")) == {"x0": [1.0], "label": ["yes"]}
+
+
+def test_a_table_of_r_is_read_as_numbers_words_and_blanks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"id": [1, 2], "n": [3, None], "f": pd.Categorical(["6", None]), "y": ["a", "b"]})
+    files = {"beside.rda": {"d": frame[["id", "n", "f"]], "of": ["a", "b"]}, "within.rda": {"d": frame}}
+    reader = SimpleNamespace(read_rda=lambda path: {n: of.copy() for n, of in files[path.name].items()})
+    monkeypatch.setitem(sys.modules, "rdata", reader)
+    (tmp_path / "r-cran-p").mkdir()
+    for file, label in (("beside.rda", "of"), ("within.rda", "y")):
+        found = r_tables.read_r("r-cran-p", f"p/data/{file}", label, (0,), tmp_path)
+        assert found == {"x1": [3.0, None], "x2": ["is 6", None], "label": ["a", "b"]}
+
+
+def test_a_machine_without_apt_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(r_tables.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="no apt-get"):
+        r_tables.fetch(["r-cran-p"], tmp_path)
 
 
 def test_rows_are_drawn_and_split_by_class() -> None:
@@ -211,7 +242,6 @@ def test_one_split_measures_every_classifier_in_every_setting(tiny: Path) -> Non
 
 def test_pretraining_leaves_the_weights_it_began_with(tiny: Path) -> None:
     from pretrain import pretrain
-    from protocol import config_of
 
     import contrapose as cp
     from contrapose.engine.build import Parts
@@ -228,4 +258,58 @@ def test_pretraining_leaves_the_weights_it_began_with(tiny: Path) -> None:
 def test_too_few_runs_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="too few splits yet of adult"):
-        collect()
+        collect("datasets")
+
+
+# What was tried
+
+
+def test_what_the_page_says_was_tried() -> None:
+    runs = [run["accuracy"]["quarter"] for run in json.loads(TRIED.read_text("utf-8")).values()]
+    for ended, mean, error in (("patience 3", 1.5, 0.7), ("patience 10", 2.1, 0.7)):
+        of = [run[ended]["loss"] - run["scratch"]["loss"] for run in runs]
+        assert (len(of), round(statistics.mean(of), 1)) == (10, mean)
+        assert round(statistics.stdev(of) / 10**0.5, 1) == error
+
+
+def test_the_frameworks_loss_is_the_papers(tiny: Path) -> None:
+    """On the same views, with the same weights: tried.py's few lines, and the method's term."""
+    import contrapose as cp
+    from contrapose.engine.build import Parts
+    from contrapose.types import Batch, ViewBatch
+
+    run = Parts(cp.Config.of(config_of(tiny, ["x0", "x1", "x2"], 0, short())))
+    rows = parts_of(run)["train"].data
+    corrupted = run.plan.generators["tabular.corrupted"].batched(rows, torch.Generator().manual_seed(0))
+    method, every = run.make_method().eval(), torch.arange(len(rows["numeric"]))
+    views = {
+        f"tabular/{slot}": ViewBatch(data, "tabular", every)
+        for slot, data in (("anchor", rows), ("corrupted", corrupted))
+    }
+    of_method = method.loss(Batch(every, views)).loss
+    (head,) = method.towers.projectors.values()
+    ours = info_nce(method.encoders["tabular"], head, rows, corrupted)
+    torch.testing.assert_close(of_method, ours, rtol=1e-6, atol=0)
+    assert not torch.isclose(ours, info_nce(method.encoders["tabular"], head, corrupted, rows), rtol=1e-5)
+
+
+def test_each_rule_stops_where_it_says() -> None:
+    """Validation losses 3, 1, 2, 2, 2, 0: three epochs without a better one end it before the last; shares wrong fall on."""
+    curve = [(3, 0.9, 0.1), (1, 0.8, 0.2), (2, 0.7, 0.3), (2, 0.6, 0.4), (2, 0.5, 0.5), (0, 0.4, 0.6)]
+    assert stopped(curve) == {"loss": 20.0, "accuracy": 60.0}
+
+
+def test_what_was_tried_reads_no_test_row(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tried as module
+
+    monkeypatch.setattr(module, "DATA", tiny.parent)
+    monkeypatch.setattr(module, "STEPS", 2)
+    found = module.try_out("tiny")
+    assert found["steps"] == 1
+    assert found["epochs"].keys() == {"3", "10", "least", "all"}
+    table = pq.read_table(tiny).to_pydict()
+    test = [n for n, part in enumerate(table["split_0"]) if part == "test"]
+    for n in test:
+        table["label"][n] = "ab"[table["label"][n] == "a"]
+    pq.write_table(pa.table(table), tiny)
+    assert module.try_out("tiny") == found
