@@ -176,6 +176,7 @@ def page(found: Found, wide: Found) -> str:
             headline=headline(found, PAPER),
             verdict=verdict(found),
             means=means(found),
+            wide_splits=len(wide["splits"]),
             wide_headline=headline(wide),
             wide_verdict=verdict(wide),
             wide_means=means(wide),
