@@ -1,7 +1,7 @@
-"""docs/tabular-scarf.md and its figure from the runs of protocol.py.
+"""docs/tabular-scarf.md and its figures from the runs of protocol.py.
 
-python examples/tabular_scarf/scarf_page.py --collect     # runs/tabular-scarf/*.json to docs/figures/tabular-scarf.json, then both
-python examples/tabular_scarf/scarf_page.py               # both again
+python examples/tabular_scarf/scarf_page.py --collect     # runs/tabular-scarf/*.json to docs/figures/tabular-scarf*.json, then all
+python examples/tabular_scarf/scarf_page.py               # page and figures again
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +19,44 @@ from protocol import HERE, digest, known, table
 from scipy import stats
 
 ROOT = HERE.parents[1]
-FIGURES = ROOT / "docs/figures/tabular-scarf.json"
-PICTURE = ROOT / "docs/figures/tabular-scarf.png"
+SETS = {"datasets": "tabular-scarf", "wide": "tabular-scarf-wide"}
+"""The lists of table.yaml, each with what its runs and its figure are called in docs/figures."""
 TRIED = ROOT / "docs/figures/tabular-scarf-tried.json"
 PAGE = ROOT / "docs/tabular-scarf.md"
 TEST_SHARE = 0.2
 SETTINGS = {"full": "All labels", "quarter": "A quarter of the labels", "noise": "30 % of the labels wrong"}
-CLASSIFIERS = {"control": "scratch", "scarf": "SCARF"}
+CLASSIFIERS = {"control": "scratch", "scarf": "SCARF", "logistic": "logistic", "trees": "trees"}
 PAPER = {"full": 2.35, "quarter": 3.69, "noise": 2.26}
 
 Found = dict[str, Any]
 
 
-def collect() -> Found:
-    """The tables that have all splits. Raises ``SystemExit`` where none has all of table.yaml as it is."""
+def figure(which: str, suffix: str) -> Path:
+    """The file of a set's runs (``.json``) or of its figure (``.png``)."""
+    return ROOT / "docs/figures" / f"{SETS[which]}{suffix}"
+
+
+def load(which: str) -> Found:
+    """A set's runs as they are in docs/figures."""
+    found: Found = json.loads(figure(which, ".json").read_text("utf-8"))
+    return found
+
+
+def collect(which: str) -> Found:
+    """The splits that every table of a set has. Raises ``SystemExit`` where a table has none of table.yaml as it is."""
     import torch
 
     said = table()
     runs = {
-        name: [run for run in known(name) if run["config"] == digest(name, run["split"], said)]
-        for name in said["datasets"]
+        name: {run["split"]: run for run in known(name) if run["config"] == digest(name, run["split"], said)}
+        for name in said[which]
     }
-    whole = {name: of for name, of in runs.items() if len(of) == said["splits"]}
-    if not whole:
-        raise SystemExit("no table has all its splits yet; run examples/tabular_scarf/protocol.py")
-    return {"splits": [*range(said["splits"])], "torch": torch.__version__, "tables": whole}
-
-
-def only(found: Found, names: Collection[str]) -> Found:
-    """The tables of these names."""
-    return {**found, "tables": {name: of for name, of in found["tables"].items() if name in names}}
-
-
-def parts(found: Found) -> dict[str, Found]:
-    """All tables, and apart those whose test rows were first looked at in these runs, and the others."""
-    new = table()["new"]
-    there = [name for name in found["tables"] if name in new]
-    return {
-        f"all {len(found['tables'])}": found,
-        f"the {len(there)} new": only(found, there),
-        f"the {len(found['tables']) - len(there)} others": only(found, {*found["tables"]} - {*there}),
-    }
+    shared = sorted(set.intersection(*(set(of) for of in runs.values())))
+    if len(shared) < 2:
+        lacking = [name for name, of in runs.items() if len(of) < 2]
+        raise SystemExit(f"too few splits yet of {', '.join(lacking)}; run examples/tabular_scarf/protocol.py")
+    tables = {name: [of[split] for split in shared] for name, of in runs.items()}
+    return {"splits": shared, "torch": torch.__version__, "tables": tables}
 
 
 def accuracies(found: Found, name: str, setting: str, classifier: str) -> list[float]:
@@ -109,38 +106,38 @@ def relative(found: Found, setting: str) -> float:
     return statistics.mean(100 * g / c for g, c in zip(gains(found, setting), scratch, strict=True))
 
 
-def headline(found: Found) -> str:
-    """The gains over tables."""
+def headline(found: Found, paper: Mapping[str, float] | None = None) -> str:
+    """The gains over tables, beside the paper's."""
     lines = [
-        "| labels | tables | gain, points | 95 % interval | relative, % | paper, % | Wilcoxon p | won, tied, lost | corrected |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| labels | gain, points | 95 % interval | relative gain, % | Wilcoxon p | won, tied, lost | corrected test |",
+        "|---|---|---|---|---|---|---|",
     ]
+    if paper:
+        lines = [f"{line}{of}" for line, of in zip(lines, (" paper, % |", "---|"), strict=True)]
     for setting, shown in SETTINGS.items():
-        for number, (which, part) in enumerate(parts(found).items()):
-            of = gains(part, setting)
-            mean, n = statistics.mean(of), len(of)
-            half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(of) / math.sqrt(n)
-            won, lost = wins(
-                *([accuracies(part, name, setting, c) for name in part["tables"]] for c in ("scarf", "control"))
-            )
-            sure = [(p, g) for p, g in zip(corrected(part, setting), of, strict=True) if p < LEVEL]
-            tested = f"{sum(g > 0 for _, g in sure)} better, {sum(g < 0 for _, g in sure)} worse"
-            lines.append(
-                f"| {'' if number else shown.lower()} | {which} | {_bold(f'{mean:+.2f}', not number)} "
-                f"| {mean - half:+.2f} to {mean + half:+.2f} | {relative(part, setting):+.2f} "
-                f"| {'' if number else f'{PAPER[setting]:+.2f}'} | {over_tables(of):.3f} "
-                f"| {won}, {n - won - lost}, {lost} | {tested} |"
-            )
+        of = gains(found, setting)
+        mean, n = statistics.mean(of), len(of)
+        half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(of) / math.sqrt(n)
+        won, lost = wins(
+            *([accuracies(found, name, setting, c) for name in found["tables"]] for c in ("scarf", "control"))
+        )
+        sure = [(p, g) for p, g in zip(corrected(found, setting), of, strict=True) if p < LEVEL]
+        tested = f"{sum(g > 0 for _, g in sure)} better, {sum(g < 0 for _, g in sure)} worse"
+        lines.append(
+            f"| {shown.lower()} | **{mean:+.2f}** | {mean - half:+.2f} to {mean + half:+.2f} "
+            f"| {relative(found, setting):+.2f} | {over_tables(of):.3f} | {won}, {n - won - lost}, {lost} | {tested} |"
+            + (f" {paper[setting]:+.2f} |" if paper else "")
+        )
     return "\n".join(lines)
 
 
-def by_table(found: Found, setting: str) -> str:
+def by_table(found: Found, setting: str, kind: str = "") -> str:
     """The accuracies of every table in a setting."""
     lines = [
-        f"### {SETTINGS[setting]}",
+        f"### {SETTINGS[setting]}, {len(found['tables'])} {kind}tables",
         "",
         f"| table | {' | '.join(CLASSIFIERS.values())} | gain | p |",
-        "|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, p in zip(found["tables"], corrected(found, setting), strict=True):
         of = [accuracies(found, name, setting, c) for c in CLASSIFIERS]
@@ -151,60 +148,72 @@ def by_table(found: Found, setting: str) -> str:
     return "\n".join(lines)
 
 
-def tried() -> str:
-    """What was tried before the protocol was fixed."""
-    runs: Found = json.loads(TRIED.read_text("utf-8"))
+def means(found: Found) -> str:
+    """Each classifier's mean over tables, and how SCARF stands against it by the paper's count."""
     lines = [
-        "| pretraining ended | epochs | steps | fine-tuning ended by | gain, all labels | gain, a quarter | tables that gained |",
+        "| labels | " + " | ".join(CLASSIFIERS.values()) + " | SCARF against trees | against logistic |",
         "|---|---|---|---|---|---|---|",
     ]
-    for rule in ("loss", "accuracy"):
-        for ended, key, words in (
-            ("patience 3", "3", "after 3 epochs without a better loss"),
-            ("patience 10", "10", "after 10"),
-            ("least", "least", "at the least loss of 1,500 steps or 300 epochs"),
-        ):
-            epochs = [run["epochs"][key] for run in runs.values()]
-            steps = [run["epochs"][key] * run["steps"] for run in runs.values()]
-            of = {
-                setting: [
-                    run["accuracy"][setting][ended][rule] - run["accuracy"][setting]["scratch"][rule]
-                    for run in runs.values()
-                ]
-                for setting in ("full", "quarter")
-            }
-            cells = [f"{statistics.mean(g):+.1f} ± {statistics.stdev(g) / math.sqrt(len(g)):.1f}" for g in of.values()]
-            gained = ", ".join(str(sum(x > 0 for x in g)) for g in of.values())
-            lines.append(
-                f"| {words} | {statistics.median(epochs):.0f} | {statistics.median(steps):.0f} "
-                f"| {rule} | {' | '.join(cells)} | {gained} of {len(runs)} |"
-            )
+    for setting, shown in SETTINGS.items():
+        cells = [
+            f"{statistics.mean(statistics.mean(accuracies(found, name, setting, c)) for name in found['tables']):.1f}"
+            for c in CLASSIFIERS
+        ]
+        for than in ("trees", "logistic"):
+            won, lost = wins(*([accuracies(found, n, setting, c) for n in found["tables"]] for c in ("scarf", than)))
+            cells.append(f"{won} won, {lost} lost")
+        lines.append(f"| {shown.lower()} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def page(found: Found) -> str:
+def page(found: Found, wide: Found) -> str:
     """The page."""
-    runs = [run for of in found["tables"].values() for run in of]
-    epochs, batch = [run["epochs"] for run in runs], table()["pretrain"]["train"]["batch_size"]
-    shown = [f"{name} ({sum(of[0]['rows'].values()):,})" for name, of in found["tables"].items()]
     return (
         (HERE / "page.txt")
         .read_text("utf-8")
         .format(
-            tables=len(found["tables"]),
             splits=len(found["splits"]),
-            headline=headline(found),
+            headline=headline(found, PAPER),
             verdict=verdict(found),
-            tried=tried(),
-            settings="\n\n".join(by_table(found, setting) for setting in SETTINGS),
-            names=", ".join(shown),
-            left=", ".join(name for name in table()["datasets"] if name not in found["tables"]) or "none",
-            steps=f"{statistics.median(run['epochs'] * (run['rows']['train'] // batch) for run in runs):.0f}",
-            epochs=f"{statistics.median(epochs):.0f}, {min(epochs)} to {max(epochs)}",
+            means=means(found),
+            wide_splits=len(wide["splits"]),
+            wide_headline=headline(wide),
+            wide_verdict=verdict(wide),
+            wide_means=means(wide),
+            settings="\n\n".join(by_table(*of) for s in SETTINGS for of in ((found, s), (wide, s, "wide "))),
+            names=rows(found),
+            wide_names=rows(wide),
+            steps=steps(found),
+            wide_steps=steps(wide),
+            epochs=epochs(found),
+            wide_epochs=epochs(wide),
             torch=found["torch"],
-            seconds=sum(run["seconds"] for run in runs),
+            seconds=sum(run["seconds"] for run in [*runs(found), *runs(wide)]),
         )
     )
+
+
+def runs(found: Found) -> list[Found]:
+    """Those of all tables."""
+    return [run for of in found["tables"].values() for run in of]
+
+
+def rows(found: Found) -> str:
+    """The tables with their rows."""
+    return ", ".join(f"{name} ({sum(of[0]['rows'].values()):,})" for name, of in found["tables"].items())
+
+
+def steps(found: Found) -> str:
+    """The median of what pretraining took."""
+    batch = table()["pretrain"]["train"]["batch_size"]
+    of = [run["epochs"] * (run["rows"]["train"] // min(batch, run["rows"]["train"])) for run in runs(found)]
+    return f"{statistics.median(of):.0f}"
+
+
+def epochs(found: Found) -> str:
+    """After how many pretraining ended: median and range."""
+    of = [run["epochs"] for run in runs(found)]
+    return f"{statistics.median(of):.0f}, {min(of)} to {max(of)}"
 
 
 def draw(found: Found, path: Path) -> None:
@@ -252,10 +261,11 @@ def main() -> None:
     parser.add_argument("--collect", action="store_true")
     args = parser.parse_args()
     if args.collect:
-        FIGURES.write_text(json.dumps(collect(), indent=1) + "\n")
-    found = json.loads(FIGURES.read_text("utf-8"))
-    PAGE.write_text(page(found), "utf-8")
-    draw(found, PICTURE)
+        for which in SETS:
+            figure(which, ".json").write_text(json.dumps(collect(which), indent=1) + "\n")
+    PAGE.write_text(page(load("datasets"), load("wide")), "utf-8")
+    for which in SETS:
+        draw(load(which), figure(which, ".png"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What was tried before the protocol was fixed, by rows held out of the training part; no test row is read.
+"""What was tried before a run of longer patience, by rows held out of the training part; no test row is read.
 
 python examples/tabular_scarf/tried.py wdbc vowel        # the first split of these tables; docs/figures/tabular-scarf-tried.json
 
@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from classify import Classifier, Part, as_labelled
-from protocol import DATA, HERE, config_of, parts_of, table
+from protocol import DATA, config_of, parts_of, table
+from scarf_page import TRIED
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,7 +29,6 @@ from torch.nn import functional as F
 import contrapose as cp
 from contrapose.engine.build import Parts
 
-FIGURES = HERE.parents[1] / "docs/figures/tabular-scarf-tried.json"
 BATCH, STEPS, EPOCHS = 128, 1500, 300
 PATIENCE = (3, 10)
 RULES = {"loss": 0, "accuracy": 1}
@@ -162,8 +162,8 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*isn't in the training split")
     for name in args.datasets:
-        found = json.loads(FIGURES.read_text()) if Path(FIGURES).exists() else {}
-        FIGURES.write_text(json.dumps({**found, name: try_out(name)}, indent=1) + "\n")
+        found = json.loads(TRIED.read_text()) if Path(TRIED).exists() else {}
+        TRIED.write_text(json.dumps({**found, name: try_out(name)}, indent=1) + "\n")
         print(name, flush=True)
 
 
