@@ -198,7 +198,7 @@ def draw(found: Found, path: Path) -> None:
                 place = n + 0.4 * at - 0.2
                 axes.bar(place, statistics.mean(of), 0.38, color=colour, label=None if n else labels[part])
                 axes.plot([place] * len(of), of, ".", color="black", markersize=4)
-        ticks = [textwrap.fill(SHOWN[name].replace("`", ""), 10) for name in names]
+        ticks = [textwrap.fill(SHOWN[name].replace("`", ""), 11) for name in names]
         axes.axhline(chances[question], color="#555555", lw=1, ls="--", label="chance")
         axes.set_xticks(range(len(names)), ticks, fontsize=7)
         axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
