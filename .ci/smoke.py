@@ -24,7 +24,7 @@ def check(holds: object, what: str) -> None:
 check(
     Path(contrapose.__file__).resolve().is_relative_to(Path(sys.prefix).resolve()), "contrapose isn't the installed one"
 )
-check(len(OURS) == 6, f"installed are {OURS}")
+check(len(OURS) == 7, f"installed are {OURS}")
 check(len({version(name) for name in OURS}) == 1, "the versions differ")
 for name in OURS:
     listed = {path.name for path in files(name) or ()}
