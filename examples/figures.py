@@ -95,7 +95,8 @@ def _folds(found: dict[str, Any]) -> str:
         "rooms after their test numbers had been seen, and the config's cloud and picture parts were settled for the first demo "
         "after the test retrieval of five others had been seen (all that was added since was chosen on a part of the train split). "
         f"So that reading was fixed, and measured once on {each['pieces']} other pieces, {found['folds']} folds of the train split "
-        f"([examples/rooms.py](examples/rooms.py)): {trained:.1f} against {untrained:.1f}, with lower bounds of {by_seed} by seed, "
+        f"([examples/rooms.py](examples/rooms.py)), before training resized pictures to 8 bits: "
+        f"{trained:.1f} against {untrained:.1f}, with lower bounds of {by_seed} by seed, "
         f"{100 * each['gain'][0]:+.1f} of their mean."
     )
 
