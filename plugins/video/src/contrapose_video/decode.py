@@ -91,7 +91,7 @@ def _pyav(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames
     stored = (width, height) if footage.turns % 2 else (height, width)
     with av.open(_opened(footage.source), options=SAFE) as file:
         made = frames(file, footage, numbers, *stored)
-    return np.ascontiguousarray(np.rot90(made, footage.turns, axes=(1, 2)))
+    return np.rot90(made, footage.turns, axes=(1, 2)).copy() if footage.turns else made
 
 
 DECODERS: dict[str, Callable[[Footage, Numbers, int, int], Frames]] = {

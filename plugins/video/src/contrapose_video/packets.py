@@ -17,12 +17,15 @@ Sized = Callable[[Any], Frames]
 
 
 def frames(file: Any, footage: Footage, numbers: NDArray[np.int64], height: int, width: int) -> Frames:
-    """The frames of ``numbers`` (T,), increasing, of an open container, as uint8 (T, height, width, 3). Raises ``DataError``."""
+    """The frames of ``numbers`` (T,), increasing, of an open container, as uint8 (T, height, width, 3). Raises ``DataError``.
+
+    In memory they lie plane by plane, as FFmpeg scales them in less than half the time, and as a batch will have them.
+    """
     stream = file.streams.video[0]
     stream.thread_type = "NONE"  # a packet is decoded before the next one is given
     sized = _sizer(height, width)
     found = by_key_frames(file, stream, footage, numbers, sized) if stream.codec_context.name == "h264" else None
-    return np.stack(in_order(file, stream, footage, numbers, sized) if found is None else found)
+    return np.stack(in_order(file, stream, footage, numbers, sized) if found is None else found).transpose(0, 2, 3, 1)
 
 
 def by_key_frames(
@@ -90,14 +93,17 @@ def whole(file: Any, stream: Any) -> Iterator[Any]:
 
 
 def _sizer(height: int, width: int) -> Sized:
-    """From a decoded frame to uint8 (height, width, 3); FFmpeg writes four bytes a pixel faster than three where it scales."""
+    """From a decoded frame to uint8 (3, height, width)."""
     from av.video.reformatter import VideoReformatter
 
     scaler = VideoReformatter()  # keeps its tables from frame to frame
 
     def sized(frame: Any) -> Frames:
-        kind = "rgb24" if (frame.height, frame.width) == (height, width) else "rgba"
-        made = scaler.reformat(frame, width, height, kind, interpolation="BILINEAR", threads=1)
-        return np.asarray(made.to_ndarray()[..., :3], np.uint8)
+        if (frame.height, frame.width) == (height, width):
+            pixels: Frames = scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            return pixels.transpose(2, 0, 1)
+        made = scaler.reformat(frame, width, height, "gbrp", interpolation="BILINEAR", threads=1)
+        green, blue, red = (np.frombuffer(p, np.uint8).reshape(height, -1)[:, :width] for p in made.planes)
+        return np.stack([red, green, blue])
 
     return sized
