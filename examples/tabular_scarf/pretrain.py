@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 Data = Mapping[str, Tensor]
 
 
-def pretrain(parts: Parts, train: Data, val: Data) -> tuple[nn.Module, nn.Module, list[float]]:
+def pretrain(parts: Parts, train: Data, val: Data, init: str = "he") -> tuple[nn.Module, nn.Module, list[float]]:
     """The table's encoder before the first step and after the best epoch, and the validation loss after each epoch.
 
-    ``train`` and ``val`` are rows as the modality collates them.
+    ``train`` and ``val`` are rows as the modality collates them. ``init`` is ``he``, the encoder's own initialisation, or
+    ``pytorch``, that of ``torch.nn.Linear`` for all layers.
     """
     said, maker = parts.run.train, parts.plan.maker(parts.run.train.seed)
     assert said.early_stopping is not None
     method = parts.make_method()
+    if init == "pytorch":
+        torch.manual_seed(said.seed)
+        for layer in method.modules():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
     start = copy.deepcopy(method.encoders["tabular"]).eval()
     optimizer = torch.optim.Adam(method.parameters(), said.lr)
     order = torch.Generator().manual_seed(said.seed)
