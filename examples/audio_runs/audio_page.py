@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audio_run import BY_HAND, HERE, digest, known, rows, table
+from audio_run import BY_HAND, HERE, current, rows, table
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES, PICTURE = ROOT / "docs/figures/audio.json", ROOT / "docs/figures/audio.png"
@@ -50,7 +50,7 @@ def collect() -> Found:
         question: {
             name: of
             for name in rows(question, said)
-            if (of := [r for r in known(question, name) if r["config"] == digest(question, name, r["seed"], said)])
+            if (of := current(question, name, said))
         }
         for question in COLUMNS
     }

@@ -10,9 +10,6 @@ Each run is in ``runs/audio/QUESTION-ROW.json``; what is there isn't run again, 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,21 +18,19 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+import resumed  # noqa: E402
+
 TABLE, RESULTS = HERE / "table.yaml", Path("runs/audio")
 BY_HAND = {"notes": ("mean-log-mel", "forest"), "prompts": ("length", "mean-log-mel")}
 """Rows that need no network. Only the forest has chance in it."""
 TREES = 200
-# Steps allocate the same large tensors again and again: let the C library keep them, and a step takes half the time.
-KEEP = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 Said = dict[str, Any]
 
 
 def table() -> Said:
     """``table.yaml``."""
-    from contrapose.config.yaml import parse
-
-    found: Said = parse(TABLE.read_text("utf-8"), str(TABLE)).data
-    return found
+    return resumed.parsed(TABLE)
 
 
 def rows(question: str, said: Said) -> list[str]:
@@ -56,7 +51,7 @@ def config_of(question: str, name: str, seed: int, said: Said) -> Said:
 
 def digest(question: str, name: str, seed: int, said: Said) -> str:
     """A run's config in eight letters."""
-    return hashlib.sha256(json.dumps(config_of(question, name, seed, said), sort_keys=True).encode()).hexdigest()[:8]
+    return resumed.digest(config_of(question, name, seed, said))
 
 
 class Network:
@@ -149,18 +144,20 @@ def one(question: str, name: str, seed: int, said: Said, validate: bool, overrid
         return {**measure(name, seed, ("val",) if validate else parts, features, said), **told}
 
 
-def known(question: str, name: str) -> list[Said]:
-    """The runs that have a result."""
-    file = RESULTS / f"{question}-{name}.json"
-    found: list[Said] = json.loads(file.read_text()) if file.exists() else []
-    return found
+def file_of(question: str, name: str) -> Path:
+    """Where a row's runs are kept."""
+    return RESULTS / f"{question}-{name}.json"
+
+
+def current(question: str, name: str, said: Said) -> list[Said]:
+    """The runs of the config as it is now."""
+    return resumed.current(file_of(question, name), lambda seed: digest(question, name, seed, said))
 
 
 def missing(question: str, name: str, seeds: list[int], said: Said) -> list[int]:
-    """The seeds without a result of the config as it is now."""
-    there = {r["seed"] for r in known(question, name) if r["config"] == digest(question, name, r["seed"], said)}
+    """The seeds without a result of the config as it is now; of what has no chance in it, the first alone."""
     only = [0] if name in BY_HAND[question] and name != "forest" else seeds
-    return [seed for seed in only if seed not in there]
+    return resumed.missing(file_of(question, name), only, lambda seed: digest(question, name, seed, said))
 
 
 def main() -> None:
@@ -172,15 +169,11 @@ def main() -> None:
     parser.add_argument("--validate", action="store_true", help="measure on val, and write nothing")
     parser.add_argument("--set", action="append", default=[], help="override the config, with --validate")
     args = parser.parse_args()
-    if any(key not in os.environ for key in KEEP):  # the C library reads them when it starts
-        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        again = subprocess.run([sys.executable, *sys.argv], env={**os.environ, **one_thread, **KEEP}, check=False)
-        sys.exit(again.returncode)
+    resumed.on_one_thread()
     said = table()
     if not Path(said["samples"]).exists():
         folder = Path(said["samples"]).parent
         subprocess.run([sys.executable, HERE.parent / "data/build_audio.py", "-o", folder], check=True)
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
         for question in [args.question] if args.question else MEASURES:
             for name in args.rows or rows(question, said):
@@ -189,15 +182,8 @@ def main() -> None:
                     shown = ", ".join(f"{key} {value:.3g}" for key, value in found.items())
                     print(f"{question} {name} (seed {seed}): {shown}", flush=True)
                     if not args.validate:
-                        keep(question, name, {"seed": seed, "config": digest(question, name, seed, said), **found})
-
-
-def keep(question: str, name: str, run: Said) -> None:
-    """Write a run beside the others of its row."""
-    runs = [run, *(r for r in known(question, name) if r["seed"] != run["seed"])]
-    part = RESULTS / f"{question}-{name}.part"
-    part.write_text(json.dumps(sorted(runs, key=lambda r: int(r["seed"])), indent=1) + "\n")
-    part.replace(part.with_suffix(".json"))
+                        run = {"seed": seed, "config": digest(question, name, seed, said), **found}
+                        resumed.keep(file_of(question, name), run)
 
 
 if __name__ == "__main__":

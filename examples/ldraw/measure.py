@@ -10,32 +10,27 @@ A row's runs are in ``runs/ldraw/SPLIT/NAME.json``; what is there isn't run agai
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
-import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+import resumed  # noqa: E402
+
 TABLE, RESULTS = HERE / "table.yaml", Path("runs/ldraw")
 SPLITS = {"split": ("train", "test"), "inner": ("train", "valid")}
 TREES = 200
-# Steps allocate the same large tensors again and again: let the C library keep them, and a step takes half the time.
-KEEP = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 
 
 def table() -> dict[str, Any]:
     """``table.yaml``."""
-    from contrapose.config.yaml import parse
-
-    found: dict[str, Any] = parse(TABLE.read_text("utf-8"), str(TABLE)).data
-    return found
+    return resumed.parsed(TABLE)
 
 
 def rows(said: dict[str, Any]) -> list[str]:
@@ -58,7 +53,7 @@ def config_of(name: str, said: dict[str, Any], seed: int, split: str = "split") 
 
 def digest(name: str, said: dict[str, Any], seed: int, split: str = "split") -> str:
     """A run's config in eight letters."""
-    return hashlib.sha256(json.dumps(config_of(name, said, seed, split), sort_keys=True).encode()).hexdigest()[:8]
+    return resumed.digest(config_of(name, said, seed, split))
 
 
 @cache
@@ -175,17 +170,9 @@ def one(name: str, said: dict[str, Any], seed: int, split: str) -> dict[str, Any
     return {"seed": seed, "config": digest(name, said, seed, split), **found}
 
 
-def known(name: str, split: str) -> list[dict[str, Any]]:
-    """The runs of a row that have a result."""
-    file = RESULTS / split / f"{name}.json"
-    runs: list[dict[str, Any]] = json.loads(file.read_text())["runs"] if file.exists() else []
-    return runs
-
-
-def missing(name: str, said: dict[str, Any], seeds: list[int], split: str = "split") -> list[int]:
-    """The seeds without a result of the config as it is now."""
-    there = {r["seed"] for r in known(name, split) if r["config"] == digest(name, said, r["seed"], split)}
-    return [seed for seed in seeds if seed not in there]
+def file_of(name: str, split: str) -> Path:
+    """Where a row's runs are kept."""
+    return RESULTS / split / f"{name}.json"
 
 
 def work(names: list[str], seeds: list[int], split: str) -> None:
@@ -197,18 +184,13 @@ def work(names: list[str], seeds: list[int], split: str) -> None:
     torch.set_num_threads(1)
     registry().load_file(HERE / "stretch.py")
     said = table()
-    (RESULTS / split).mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for name in names:
-            if not missing(name, said, [seed], split):
+            file = file_of(name, split)
+            if not resumed.missing(file, [seed], partial(digest, name, said, split=split)):
                 continue
             run = one(name, said, seed, split)
-            runs = sorted([r for r in known(name, split) if r["seed"] != seed] + [run], key=lambda r: r["seed"])
-            device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, 1 thread"
-            found = {"device": device, "torch": torch.__version__, "runs": runs}
-            part = RESULTS / split / f"{name}.part"
-            part.write_text(json.dumps(found, indent=1) + "\n")
-            part.replace(part.with_suffix(".json"))
+            resumed.keep(file, run)
             shown = ", ".join(f"{k} {v:.3g}" for k, v in run.items() if k not in ("seed", "config"))
             print(f"{name} (seed {seed}): {shown}", flush=True)
 
@@ -220,13 +202,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split", choices=list(SPLITS), default="split")
     args = parser.parse_args()
-    if any(key not in os.environ for key in KEEP):  # the C library reads them when it starts
-        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        sys.exit(
-            subprocess.run(
-                [sys.executable, *sys.argv], env={**os.environ, **one_thread, **KEEP}, check=False
-            ).returncode
-        )
+    resumed.on_one_thread()
     said = table()
     if not Path(said["base"]["data"]).exists():
         subprocess.run([sys.executable, HERE.parent / "data/build_ldraw.py", "-o", said["base"]["data"]], check=True)

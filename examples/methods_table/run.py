@@ -10,8 +10,6 @@ Each method runs in a process of its own and leaves ``runs/methods-table/NAME.js
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import resource
 import subprocess
@@ -24,6 +22,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+import resumed  # noqa: E402
+
 TABLE = HERE / "table.yaml"
 RESULTS = Path("runs/methods-table")
 
@@ -31,10 +32,7 @@ RESULTS = Path("runs/methods-table")
 @cache
 def table() -> dict[str, Any]:
     """``table.yaml``."""
-    from contrapose.config.yaml import parse
-
-    found: dict[str, Any] = parse(TABLE.read_text("utf-8"), str(TABLE)).data
-    return found
+    return resumed.parsed(TABLE)
 
 
 def config_of(name: str, said: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -104,30 +102,17 @@ def work(name: str, seeds: list[int]) -> None:
     said = table()
     for seed in missing(name, seeds, said):
         run = one_seed(name, seed, said) | {"config": digest(name, seed, said), "peak_bytes": peak()}
-        runs = [r for r in known(name) if r["seed"] != seed] + [run]
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, 1 thread"
-        found = {"method": name, "device": device, "torch": torch.__version__, "runs": sorted(runs, key=_seed)}
-        part = RESULTS / f"{name}.part"
-        part.write_text(json.dumps(found, indent=1) + "\n")
-        part.replace(RESULTS / f"{name}.json")
-
-
-def known(name: str) -> list[dict[str, Any]]:
-    """The runs of a method that have a result."""
-    file = RESULTS / f"{name}.json"
-    runs: list[dict[str, Any]] = json.loads(file.read_text())["runs"] if file.exists() else []
-    return runs
+        resumed.keep(RESULTS / f"{name}.json", run)
 
 
 def missing(name: str, seeds: list[int], said: dict[str, Any]) -> list[int]:
     """The seeds without a result of the config as it is now."""
-    there = {r["seed"] for r in known(name) if r["config"] == digest(name, r["seed"], said)}
-    return [seed for seed in seeds if seed not in there]
+    return resumed.missing(RESULTS / f"{name}.json", seeds, lambda seed: digest(name, seed, said))
 
 
 def digest(name: str, seed: int, said: dict[str, Any]) -> str:
     """A run's config in eight letters."""
-    return hashlib.sha256(json.dumps(config_of(name, said, seed), sort_keys=True).encode()).hexdigest()[:8]
+    return resumed.digest(config_of(name, said, seed))
 
 
 def peak() -> int:
@@ -143,7 +128,7 @@ def spawn(name: str, seeds: list[int]) -> str:
     if done.returncode:
         (RESULTS / f"{name}.err").write_text(done.stdout + done.stderr)
         return f"{name:23} FAILED: {(done.stderr.strip() or 'no word').splitlines()[-1]}"
-    runs = known(name)
+    runs = resumed.known(RESULTS / f"{name}.json")
     mean = {key: sum(r[key] for r in runs) / len(runs) for key in ("knn", "linear", "rank", "seconds")}
     shown = f"kNN {100 * mean['knn']:.1f}  linear {100 * mean['linear']:.1f}  rank {mean['rank']:.0f}"
     return f"{name:23} {shown}  {mean['seconds']:.0f} s  ({len(runs)} seeds)"
@@ -172,10 +157,6 @@ def main() -> None:
         lines = list(pool.map(lambda n: _said(spawn(n, args.seeds)), waiting))
     if failed := [line for line in lines if "FAILED" in line]:
         sys.exit(f"{len(failed)} of {len(lines)} failed: see runs/methods-table/*.err")
-
-
-def _seed(run: dict[str, Any]) -> int:
-    return int(run["seed"])
 
 
 def _said(line: str) -> str:

@@ -10,8 +10,6 @@ tables on split 0, then all on split 1, and so on.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import subprocess
 import sys
 import time
@@ -20,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+import resumed  # noqa: E402
+
 TABLE = HERE / "table.yaml"
 DATA = Path("runs/data/tabular")
 RESULTS = Path("runs/tabular-scarf")
@@ -28,10 +29,7 @@ Said = dict[str, Any]
 
 def table() -> Said:
     """``table.yaml``."""
-    from contrapose.config.yaml import parse
-
-    found: Said = parse(TABLE.read_text("utf-8"), str(TABLE)).data
-    return found
+    return resumed.parsed(TABLE)
 
 
 def config_of(data: Path, columns: list[str], split: int, said: Said) -> Said:
@@ -49,8 +47,7 @@ def config_of(data: Path, columns: list[str], split: int, said: Said) -> Said:
 
 def digest(name: str, split: int, said: Said) -> str:
     """What a result depends on, in eight letters."""
-    what = [name, split, said["settings"], said["inits"], said["pretrain"], said["finetune"]]
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+    return resumed.digest([name, split, said["settings"], said["inits"], said["pretrain"], said["finetune"]])
 
 
 def one_split(data: Path, split: int, said: Said) -> Said:
@@ -107,28 +104,9 @@ def parts_of(run: Any) -> dict[str, Any]:
     return found
 
 
-def known(name: str) -> list[Said]:
-    """The splits of a table that have a result."""
-    file = RESULTS / f"{name}.json"
-    found: list[Said] = json.loads(file.read_text()) if file.exists() else []
-    return found
-
-
-def missing(name: str, splits: int, said: Said) -> list[int]:
-    """The splits without a result of table.yaml as it is now."""
-    there = {run["split"] for run in known(name) if run["config"] == digest(name, run["split"], said)}
-    return [split for split in range(splits) if split not in there]
-
-
-def work(name: str, split: int, said: Said) -> Said:
-    """Run a split and note what it found."""
-    run = one_split(DATA / f"{name}.parquet", split, said) | {"config": digest(name, split, said)}
-    runs = [r for r in known(name) if r["split"] != split] + [run]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    part = RESULTS / f"{name}.part"
-    part.write_text(json.dumps(sorted(runs, key=lambda r: r["split"]), indent=1) + "\n")
-    part.replace(RESULTS / f"{name}.json")
-    return run
+def file_of(name: str) -> Path:
+    """Where a table's runs are kept."""
+    return RESULTS / f"{name}.json"
 
 
 def main() -> None:
@@ -146,8 +124,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*isn't in the training split")  # a rare word is met in a test row
     for split in range(args.splits):
         for name in args.datasets:
-            if split in missing(name, args.splits, said):
-                run = work(name, split, said)
+            file = file_of(name)
+            if resumed.missing(file, [split], lambda of, name=name: digest(name, of, said), "split"):
+                run = one_split(DATA / f"{name}.parquet", split, said) | {"config": digest(name, split, said)}
+                resumed.keep(file, run, "split")
                 print(f"split {split} {name:15} {run['seconds']:.0f} s", flush=True)
 
 

@@ -155,7 +155,7 @@ def test_a_row_is_run_once(table: dict[str, Any], name: str, capsys: pytest.Capt
             motions.work([name], [0], "split")
     finally:
         configure()
-    (run,) = motions.known(name, "split")
+    (run,) = motions.resumed.known(motions.file_of(name, "split"))
     assert capsys.readouterr().out.count(f"{name} (seed 0)") == 1
     wanted = {
         "forests": set(forests.FORESTS),
