@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.plugins.video.films import film, numbers, shades, turned
 
@@ -79,12 +81,39 @@ def test_frames_are_scaled_while_decoding_to_any_size(side: int) -> None:
         assert abs(float(made[0, side // 2, 0].mean()) - 255) < 12  # the dark band stays at the left
 
 
-def test_two_decoders_agree_within_rounding() -> None:
+@pytest.mark.parametrize("decoder", ["decord", "torchcodec"])
+def test_decoders_agree_within_rounding(decoder: Decoder) -> None:
+    if decoder == "torchcodec" and (reason := lacks_torchcodec()):
+        pytest.skip(reason)
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     data = film(coarse.repeat(12, axis=1).repeat(12, axis=2), codec="libx264")
-    a, b = (load(data, decoder=decoder).frames(np.arange(6)).astype(float) for decoder in ("decord", "pyav"))
+    a, b = (load(data, decoder=decoder).frames(np.arange(6)).astype(float) for decoder in (decoder, "pyav"))
     assert np.abs(a - b).mean() < 2
+
+
+@pytest.mark.parametrize("wrong", ["times", "count", ""])
+def test_a_neighbour_of_torchcodecs_is_not_taken_for_the_frame(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of opencv-doc's box.mp4 it gave frame 3 for frame 1; its times told so. What isn't as asked comes from PyAV."""
+    times = np.array([0, 3, 2, 3]) / 10 if wrong == "times" else np.arange(4) / 10
+    black = SimpleNamespace(data=torch.zeros(4, 32, 32, 3, dtype=torch.uint8), pts_seconds=torch.from_numpy(times + 5))
+
+    class Reader:
+        metadata = SimpleNamespace(begin_stream_seconds=5.0)
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __len__(self) -> int:
+            return 5 if wrong == "count" else 4
+
+        def get_frames_at(self, numbers: list[int]) -> SimpleNamespace:
+            return black
+
+    monkeypatch.setitem(sys.modules, "torchcodec", SimpleNamespace(decoders=SimpleNamespace(VideoDecoder=Reader)))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", SimpleNamespace(VideoDecoder=Reader))
+    made = load(film(4), decoder="torchcodec").frames(np.arange(4))
+    assert made.any() == bool(wrong)
+    assert numbers(made) == ([0, 1, 2, 3] if wrong else numbers(made))
 
 
 GRAIN = np.random.default_rng(0).integers(0, 255, (32, 92, 3), dtype=np.uint8)
@@ -183,13 +212,14 @@ def test_a_truncated_file_has_the_frames_that_are_there(tmp_path: Path) -> None:
     """No decoder is asked for the others, on which decord waits for ever (its issue 373)."""
     grain = np.random.default_rng(0).integers(0, 255, (30, 64, 64, 3), dtype=np.uint8)
     data = film(grain, codec="libx264")
-    for decoder in ("decord", "pyav"):
+    decoders: list[Decoder] = ["decord", "pyav"] if lacks_torchcodec() else ["decord", "pyav", "torchcodec"]
+    for decoder in decoders:
         cut = load(data[: len(data) // 2], decoder=decoder)
         assert 5 < len(cut) < 25
         assert len(cut.frames(np.arange(len(cut)))) == len(cut)
     hurt = bytearray(data)
     hurt[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
-    for decoder in ("decord", "pyav"):
+    for decoder in decoders:
         with pytest.raises(DataError, match=r"can't decode it|damaged") as found:
             load(bytes(hurt), decoder=decoder).frames(np.arange(30))
         assert len(str(found.value).splitlines()) == 1
@@ -202,7 +232,7 @@ def test_one_frame_and_sound_beside_pictures() -> None:
     assert len(load(film(4, sound=True))) == 4
 
 
-@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+@pytest.mark.parametrize("decoder", ["pyav", "decord", "torchcodec"])  # of turned films the last is not asked
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_what_a_phone_held_otherwise_is_shown_upright(degrees: int, decoder: Decoder) -> None:
     """decord turns whole pictures and none that it scales, PyAV none."""

@@ -80,7 +80,13 @@ def _torchcodec(footage: Footage, numbers: Numbers, height: int, width: int) -> 
         if "libtorchcodec" not in str(error):
             raise
         raise _missing("torchcodec", error, more) from error
-    return _resized(decoder.get_frames_at(numbers.tolist()).data.numpy(), height, width)
+    if len(decoder) == len(footage):
+        found = decoder.get_frames_at(numbers.tolist())
+        shown = found.pts_seconds.numpy() - (decoder.metadata.begin_stream_seconds or 0.0)
+        if np.abs(shown - footage.times[numbers]).max() < footage.interval / 2:
+            return _resized(found.data.numpy(), height, width)
+    # Of some files it gives a neighbour of the frame that was asked for, and tells so by its time.
+    return _pyav(footage, numbers, height, width)
 
 
 def _pyav(footage: Footage, numbers: Numbers, height: int, width: int) -> Frames:

@@ -100,10 +100,10 @@ def _sizer(height: int, width: int) -> Sized:
 
     def sized(frame: Any) -> Frames:
         if (frame.height, frame.width) == (height, width):
-            pixels: Frames = scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
-            return pixels.transpose(2, 0, 1)
+            pixels = scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            return np.asarray(pixels, np.uint8).transpose(2, 0, 1)
         made = scaler.reformat(frame, width, height, "gbrp", interpolation="BILINEAR", threads=1)
-        green, blue, red = (np.frombuffer(p, np.uint8).reshape(height, -1)[:, :width] for p in made.planes)
+        green, blue, red = (np.frombuffer(memoryview(p), np.uint8).reshape(height, -1)[:, :width] for p in made.planes)
         return np.stack([red, green, blue])
 
     return sized

@@ -21,7 +21,7 @@ from contrapose_video.packets import whole
 EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 EXACT = ("mov", "mp4", "matroska", "webm", "avi")
-"""Containers in which decord counts frames as others do; of MPEG streams it gives wrong ones, and GIFs it doesn't read."""
+"""Containers in which all decoders count alike; of MPEG streams decord and torchcodec give wrong frames, of GIFs decord none."""
 FORMATS = (*EXACT, "mpeg", "mpegvideo", "mpegts", "ogg", "asf", "flv", "gif")
 SAFE = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file,pipe"}
 """What a file may be told to be by its content: some kinds would open addresses and further files (hls, concat, sdp)."""
@@ -76,7 +76,7 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
         raise DataError(f"{name}: it has no frames")
     if height * width > MOST_PIXELS:
         raise DataError(f"{name}: {width} x {height} pixels, more than {MOST_PIXELS:,}")
-    inexact = decoder == "decord" and (not timed or not kinds & set(EXACT))
+    inexact = not timed or not kinds & set(EXACT)
     chosen: Decoder = "pyav" if inexact or turns else decoder  # decord doesn't turn what it scales
     size = (width, height) if turns % 2 else (height, width)
     return Footage(source, times, size, name, chosen, timed, keys, turns)
