@@ -61,6 +61,27 @@ def keep(file: Path, run: Said, key: str = "seed") -> None:
     part.replace(file)
 
 
+def work(
+    names: Iterable[str],
+    seeds: Iterable[int],
+    file_of: Callable[[str], Path],
+    digest_of: Callable[[str, int], str],
+    one: Callable[[str, int], Said],
+    key: str = "seed",
+) -> None:
+    """Run what lacks, a seed of all rows before the next seed, and write a row's file after each run."""
+    rows = [*names]
+    for seed in seeds:
+        for name in rows:
+            config = digest_of(name, seed)
+            if any(run[key] == seed and run["config"] == config for run in known(file_of(name))):
+                continue
+            found = one(name, seed)
+            keep(file_of(name), {key: seed, "config": config, **found}, key)
+            shown = ", ".join(f"{k} {v:.3g}" for k, v in found.items() if isinstance(v, int | float))
+            print(f"{name} ({key} {seed}): {shown}", flush=True)
+
+
 def on_one_thread() -> None:
     """Start this script again, unless it has been, on one thread and keeping memory: both are read when a process starts."""
     if any(name not in os.environ for name in KEEP):

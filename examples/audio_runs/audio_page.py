@@ -47,11 +47,7 @@ def collect() -> Found:
 
     said = table()
     runs = {
-        question: {
-            name: of
-            for name in rows(question, said)
-            if (of := current(question, name, said))
-        }
+        question: {name: of for name in rows(question, said) if (of := current(question, name, said))}
         for question in COLUMNS
     }
     data = {question: pq.read_table(said[question]["base"]["data"]).drop(["audio"]).to_pylist() for question in COLUMNS}

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,13 +161,12 @@ def finetuned(config: dict[str, Any], kept: Path) -> dict[str, Any]:
 def one(name: str, said: dict[str, Any], seed: int, split: str) -> dict[str, Any]:
     """A run of a row."""
     config, base = config_of(name, said, seed, split), RESULTS / split
+    base.mkdir(parents=True, exist_ok=True)  # for the weights
     if name == "forest":
-        found = forest(config)
-    elif name == "finetune":
-        found = finetuned(config, base / f"{config['from']}-{seed}.pt")
-    else:
-        found = trained(name, config, base / f"{name}-{seed}.pt")
-    return {"seed": seed, "config": digest(name, said, seed, split), **found}
+        return forest(config)
+    if name == "finetune":
+        return finetuned(config, base / f"{config['from']}-{seed}.pt")
+    return trained(name, config, base / f"{name}-{seed}.pt")
 
 
 def file_of(name: str, split: str) -> Path:
@@ -184,15 +183,13 @@ def work(names: list[str], seeds: list[int], split: str) -> None:
     torch.set_num_threads(1)
     registry().load_file(HERE / "stretch.py")
     said = table()
-    for seed in seeds:
-        for name in names:
-            file = file_of(name, split)
-            if not resumed.missing(file, [seed], partial(digest, name, said, split=split)):
-                continue
-            run = one(name, said, seed, split)
-            resumed.keep(file, run)
-            shown = ", ".join(f"{k} {v:.3g}" for k, v in run.items() if k not in ("seed", "config"))
-            print(f"{name} (seed {seed}): {shown}", flush=True)
+    resumed.work(
+        names,
+        seeds,
+        lambda name: file_of(name, split),
+        lambda name, seed: digest(name, said, seed, split),
+        lambda name, seed: one(name, said, seed, split),
+    )
 
 
 def main() -> None:

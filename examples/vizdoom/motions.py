@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +136,7 @@ def retrieved(embedded: Any) -> dict[str, float]:
 def one(name: str, said: dict[str, Any], seed: int, split: str) -> dict[str, Any]:
     """A run of a row."""
     config = config_of(name, said, seed, split)
-    found = forests(config) if name == "forests" else trained(name, config)
-    return {"seed": seed, "config": digest(name, said, seed, split), **found}
+    return forests(config) if name == "forests" else trained(name, config)
 
 
 def file_of(name: str, split: str) -> Path:
@@ -155,15 +153,13 @@ def work(names: list[str], seeds: list[int], split: str) -> None:
     torch.set_num_threads(1)
     registry().load_file(HERE / "motion_views.py")
     said = table()
-    for seed in seeds:
-        for name in names:
-            file = file_of(name, split)
-            if not resumed.missing(file, [seed], partial(digest, name, said, split=split)):
-                continue
-            run = one(name, said, seed, split)
-            resumed.keep(file, run)
-            shown = ", ".join(f"{k} {v:.3g}" for k, v in run.items() if k not in ("seed", "config"))
-            print(f"{name} (seed {seed}): {shown}", flush=True)
+    resumed.work(
+        names,
+        seeds,
+        lambda name: file_of(name, split),
+        lambda name, seed: digest(name, said, seed, split),
+        lambda name, seed: one(name, said, seed, split),
+    )
 
 
 def main() -> None:

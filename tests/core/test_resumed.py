@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from resumed import current, digest, keep, known, missing  # noqa: E402
+from resumed import current, digest, keep, known, missing, work  # noqa: E402
 
 
 def test_a_run_is_kept_beside_the_others_and_not_run_again(tmp_path: Path) -> None:
@@ -29,6 +31,26 @@ def test_a_run_of_another_config_is_out_of_date(tmp_path: Path) -> None:
     keep(file, {"split": 0, "config": digest({"lr": 1})}, "split")
     assert current(file, lambda split: digest({"lr": 1}), "split") == known(file)
     assert missing(file, [0], lambda split: digest({"lr": 2}), "split") == [0]
+
+
+def test_work_runs_what_lacks_seed_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[tuple[str, int]] = []
+
+    def one(name: str, seed: int) -> dict:
+        calls.append((name, seed))
+        return {"knn": 0.5, "more": {}}
+
+    for lr in (1, 1, 2):
+        work(
+            iter("ab"),
+            [0, 1],
+            lambda name: tmp_path / f"{name}.json",
+            lambda name, seed, lr=lr: digest([name, lr]),
+            one,
+        )
+    assert calls == [("a", 0), ("b", 0), ("a", 1), ("b", 1)] * 2
+    assert known(tmp_path / "b.json")[1] == {"seed": 1, "config": digest(["b", 2]), "knn": 0.5, "more": {}}
+    assert capsys.readouterr().out.startswith("a (seed 0): knn 0.5\n")
 
 
 def test_the_order_of_keys_changes_no_digest() -> None:
