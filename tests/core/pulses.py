@@ -152,6 +152,12 @@ def but(good: type, **changes: Any) -> type:
     return type(good.__name__, (good,), {"__doc__": good.__doc__, "__module__": good.__module__, **changes})
 
 
+def without(good: type, name: str) -> type:
+    """A class that lacks what it defines itself; to Python 3.12 an empty property would be there."""
+    left = {k: v for k, v in vars(good).items() if k not in (name, "__dict__", "__weakref__")}
+    return type(good.__name__, good.__bases__, left)
+
+
 def after(good: type, method: str, change: Callable[..., Any]) -> type:
     """A class whose method's result goes through ``change(self, result, *arguments)``."""
     return but(good, **{method: lambda self, *a: change(self, getattr(good, method)(self, *a), *a)})
