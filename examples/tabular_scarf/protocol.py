@@ -83,7 +83,6 @@ def one_split(data: Path, split: int, said: Said) -> Said:
                 nets = finetune(encoder, of, val, classes, split, said["finetune"])
                 found[setting][f"{name}, {init}"] = {end: accuracy(net, test) for end, net in nets.items()}
     return {
-        "split": split,
         "rows": {name: len(part.labels) for name, part in parts.items()},
         "epochs": {init: len(of) for init, of in losses.items()},
         "seconds": round(time.process_time() - began, 2),
@@ -122,13 +121,14 @@ def main() -> None:
         subprocess.run([sys.executable, HERE.parent / "data/build_tabular.py", "-o", DATA], check=True)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*isn't in the training split")  # a rare word is met in a test row
-    for split in range(args.splits):
-        for name in args.datasets:
-            file = file_of(name)
-            if resumed.missing(file, [split], lambda of, name=name: digest(name, of, said), "split"):
-                run = one_split(DATA / f"{name}.parquet", split, said) | {"config": digest(name, split, said)}
-                resumed.keep(file, run, "split")
-                print(f"split {split} {name:15} {run['seconds']:.0f} s", flush=True)
+    resumed.work(
+        args.datasets,
+        range(args.splits),
+        file_of,
+        lambda name, split: digest(name, split, said),
+        lambda name, split: one_split(DATA / f"{name}.parquet", split, said),
+        "split",
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """docs/tabular-scarf.md and its figures from the runs of protocol.py.
 
-python examples/tabular_scarf/scarf_page.py --collect     # runs/tabular-scarf/*.json to docs/figures/tabular-scarf*.json, then all
+python examples/tabular_scarf/scarf_page.py --collect     # runs/tabular-scarf/*.json to docs/figures/tabular-scarf.json, then all
 python examples/tabular_scarf/scarf_page.py               # page and figures again
 """
 
@@ -10,46 +10,48 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from classify import ENDS
 from compare import LEVEL, corrected_test, holm, over_tables, wins
-from protocol import HERE, digest, known, table
+from protocol import HERE, digest, file_of, resumed, table
 from scipy import stats
 
 ROOT = HERE.parents[1]
-SETS = {"datasets": "tabular-scarf", "wide": "tabular-scarf-wide"}
-"""The lists of table.yaml, each with what its runs and its figure are called in docs/figures."""
-TRIED = ROOT / "docs/figures/tabular-scarf-tried.json"
+FIGURES = ROOT / "docs/figures/tabular-scarf.json"
+PLOT = ROOT / "docs/figures/tabular-scarf.png"
 PAGE = ROOT / "docs/tabular-scarf.md"
 TEST_SHARE = 0.2
 SETTINGS = {"full": "All labels", "quarter": "A quarter of the labels", "noise": "30 % of the labels wrong"}
-CLASSIFIERS = {"control": "scratch", "scarf": "SCARF", "logistic": "logistic", "trees": "trees"}
+CLASSIFIERS = {"scratch": "scratch", "scarf": "SCARF", "logistic": "logistic", "trees": "trees"}
+INITS = {"he": "as `tabular/mlp`, He's", "pytorch": "as `torch.nn.Linear`"}
 PAPER = {"full": 2.35, "quarter": 3.69, "noise": 2.26}
+Way = tuple[str, str]
+WAYS: tuple[Way, ...] = tuple((init, end) for init in INITS for end in ("error", "error, last"))
+"""How networks start and what is kept where fine-tuning ends by error: what the paper leaves open, and readings are the mean of."""
 
 Found = dict[str, Any]
 
 
-def figure(which: str, suffix: str) -> Path:
-    """The file of a set's runs (``.json``) or of its figure (``.png``)."""
-    return ROOT / "docs/figures" / f"{SETS[which]}{suffix}"
-
-
-def load(which: str) -> Found:
-    """A set's runs as they are in docs/figures."""
-    found: Found = json.loads(figure(which, ".json").read_text("utf-8"))
+def load() -> Found:
+    """The runs as they are in docs/figures."""
+    found: Found = json.loads(FIGURES.read_text("utf-8"))
     return found
 
 
-def collect(which: str) -> Found:
-    """The splits that every table of a set has. Raises ``SystemExit`` where a table has none of table.yaml as it is."""
+def collect() -> Found:
+    """The splits that every table has. Raises ``SystemExit`` where a table has none of table.yaml as it is."""
     import torch
 
     said = table()
     runs = {
-        name: {run["split"]: run for run in known(name) if run["config"] == digest(name, run["split"], said)}
-        for name in said[which]
+        name: {
+            run["split"]: run
+            for run in resumed.current(file_of(name), lambda split, name=name: digest(name, split, said), "split")
+        }
+        for name in said["datasets"]
     }
     shared = sorted(set.intersection(*(set(of) for of in runs.values())))
     if len(shared) < 2:
@@ -59,20 +61,32 @@ def collect(which: str) -> Found:
     return {"splits": shared, "torch": torch.__version__, "tables": tables}
 
 
-def accuracies(found: Found, name: str, setting: str, classifier: str) -> list[float]:
-    """Of each split, in per cent."""
-    return [100 * run["accuracy"][setting][classifier] for run in found["tables"][name]]
+def accuracies(found: Found, name: str, setting: str, classifier: str, ways: Sequence[Way] = WAYS) -> list[float]:
+    """Of each split, in per cent; of a network the mean over ``ways``."""
+    made = []
+    for run in found["tables"][name]:
+        of = run["accuracy"][setting]
+        own = [of[classifier]] if classifier in of else [of[f"{classifier}, {init}"][end] for init, end in ways]
+        made.append(100 * statistics.mean(own))
+    return made
 
 
-def differences(found: Found, name: str, setting: str, than: str = "control") -> list[float]:
+def differences(
+    found: Found, name: str, setting: str, than: str = "scratch", ways: Sequence[Way] = WAYS
+) -> list[float]:
     """SCARF less another, split by split, in percentage points."""
-    ours, theirs = (accuracies(found, name, setting, c) for c in ("scarf", than))
+    ours, theirs = (accuracies(found, name, setting, c, ways) for c in ("scarf", than))
     return [a - b for a, b in zip(ours, theirs, strict=True)]
 
 
-def gains(found: Found, setting: str, than: str = "control") -> list[float]:
-    """The mean gain of each table."""
-    return [statistics.mean(differences(found, name, setting, than)) for name in found["tables"]]
+def gains(found: Found, setting: str, ways: Sequence[Way] = WAYS) -> list[float]:
+    """The mean gain of each table over the network from scratch."""
+    return [statistics.mean(differences(found, name, setting, ways=ways)) for name in found["tables"]]
+
+
+def half(of: Sequence[float]) -> float:
+    """Half the width of Student's 95 % interval of a mean over tables."""
+    return float(stats.t.ppf(0.975, len(of) - 1)) * statistics.stdev(of) / math.sqrt(len(of))
 
 
 def corrected(found: Found, setting: str) -> list[float]:
@@ -102,39 +116,63 @@ WITH = {"full": "with all labels", "quarter": "with a quarter of them", "noise":
 
 def relative(found: Found, setting: str) -> float:
     """The mean over tables of the gain in per cent of the accuracy from scratch: what the paper averages."""
-    scratch = [statistics.mean(accuracies(found, name, setting, "control")) for name in found["tables"]]
+    scratch = [statistics.mean(accuracies(found, name, setting, "scratch")) for name in found["tables"]]
     return statistics.mean(100 * g / c for g, c in zip(gains(found, setting), scratch, strict=True))
 
 
-def headline(found: Found, paper: Mapping[str, float] | None = None) -> str:
+def headline(found: Found) -> str:
     """The gains over tables, beside the paper's."""
     lines = [
-        "| labels | gain, points | 95 % interval | relative gain, % | Wilcoxon p | won, tied, lost | corrected test |",
-        "|---|---|---|---|---|---|---|",
+        "| labels | gain, points | 95 % interval | relative gain, % | Wilcoxon p | won, tied, lost | corrected test | paper, % |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    if paper:
-        lines = [f"{line}{of}" for line, of in zip(lines, (" paper, % |", "---|"), strict=True)]
     for setting, shown in SETTINGS.items():
         of = gains(found, setting)
-        mean, n = statistics.mean(of), len(of)
-        half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(of) / math.sqrt(n)
+        mean, n, wide = statistics.mean(of), len(of), half(of)
         won, lost = wins(
-            *([accuracies(found, name, setting, c) for name in found["tables"]] for c in ("scarf", "control"))
+            *([accuracies(found, name, setting, c) for name in found["tables"]] for c in ("scarf", "scratch"))
         )
         sure = [(p, g) for p, g in zip(corrected(found, setting), of, strict=True) if p < LEVEL]
         tested = f"{sum(g > 0 for _, g in sure)} better, {sum(g < 0 for _, g in sure)} worse"
         lines.append(
-            f"| {shown.lower()} | **{mean:+.2f}** | {mean - half:+.2f} to {mean + half:+.2f} "
-            f"| {relative(found, setting):+.2f} | {over_tables(of):.3f} | {won}, {n - won - lost}, {lost} | {tested} |"
-            + (f" {paper[setting]:+.2f} |" if paper else "")
+            f"| {shown.lower()} | **{mean:+.2f}** | {mean - wide:+.2f} to {mean + wide:+.2f} "
+            f"| {relative(found, setting):+.2f} | {over_tables(of):.3f} | {won}, {n - won - lost}, {lost} | {tested} "
+            f"| {PAPER[setting]:+.2f} |"
         )
     return "\n".join(lines)
 
 
-def by_table(found: Found, setting: str, kind: str = "") -> str:
+def depends(found: Found) -> str:
+    """The mean accuracies from scratch and of SCARF, and the gain, by how networks start and how fine-tuning ends."""
+    lines = [
+        "| starts | ends by | keeps | " + " | ".join(shown.lower() for shown in SETTINGS.values()) + " |",
+        "|---|---|---|---|---|---|",
+    ]
+    for init, start in INITS.items():
+        for end in ENDS:
+            cells = []
+            for setting in SETTINGS:
+                of = gains(found, setting, [(init, end)])
+                scratch, scarf = (mean_of(found, setting, c, [(init, end)]) for c in ("scratch", "scarf"))
+                cells.append(
+                    f"{scratch:.1f}, {scarf:.1f}: {statistics.mean(of):+.2f} ± {half(of):.2f} (p {over_tables(of):.3f})"
+                )
+            kept = "the last" if end.endswith("last") else "the best"
+            lines.append(f"| {start} | {end.split(',')[0]} | {kept} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def mean_of(found: Found, setting: str, classifier: str, ways: Sequence[Way] = WAYS) -> float:
+    """A classifier's mean accuracy over tables."""
+    return statistics.mean(
+        statistics.mean(accuracies(found, name, setting, classifier, ways)) for name in found["tables"]
+    )
+
+
+def by_table(found: Found, setting: str) -> str:
     """The accuracies of every table in a setting."""
     lines = [
-        f"### {SETTINGS[setting]}, {len(found['tables'])} {kind}tables",
+        f"### {SETTINGS[setting]}",
         "",
         f"| table | {' | '.join(CLASSIFIERS.values())} | gain | p |",
         "|---|---|---|---|---|---|---|",
@@ -155,10 +193,7 @@ def means(found: Found) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for setting, shown in SETTINGS.items():
-        cells = [
-            f"{statistics.mean(statistics.mean(accuracies(found, name, setting, c)) for name in found['tables']):.1f}"
-            for c in CLASSIFIERS
-        ]
+        cells = [f"{mean_of(found, setting, c):.1f}" for c in CLASSIFIERS]
         for than in ("trees", "logistic"):
             won, lost = wins(*([accuracies(found, n, setting, c) for n in found["tables"]] for c in ("scarf", than)))
             cells.append(f"{won} won, {lost} lost")
@@ -166,29 +201,23 @@ def means(found: Found) -> str:
     return "\n".join(lines)
 
 
-def page(found: Found, wide: Found) -> str:
+def page(found: Found) -> str:
     """The page."""
     return (
         (HERE / "page.txt")
         .read_text("utf-8")
         .format(
             splits=len(found["splits"]),
-            headline=headline(found, PAPER),
+            headline=headline(found),
             verdict=verdict(found),
+            depends=depends(found),
             means=means(found),
-            wide_splits=len(wide["splits"]),
-            wide_headline=headline(wide),
-            wide_verdict=verdict(wide),
-            wide_means=means(wide),
-            settings="\n\n".join(by_table(*of) for s in SETTINGS for of in ((found, s), (wide, s, "wide "))),
+            settings="\n\n".join(by_table(found, setting) for setting in SETTINGS),
             names=rows(found),
-            wide_names=rows(wide),
             steps=steps(found),
-            wide_steps=steps(wide),
             epochs=epochs(found),
-            wide_epochs=epochs(wide),
             torch=found["torch"],
-            seconds=sum(run["seconds"] for run in [*runs(found), *runs(wide)]),
+            seconds=sum(run["seconds"] for run in runs(found)),
         )
     )
 
@@ -206,13 +235,17 @@ def rows(found: Found) -> str:
 def steps(found: Found) -> str:
     """The median of what pretraining took."""
     batch = table()["pretrain"]["train"]["batch_size"]
-    of = [run["epochs"] * (run["rows"]["train"] // min(batch, run["rows"]["train"])) for run in runs(found)]
+    of = [
+        count * (run["rows"]["train"] // min(batch, run["rows"]["train"]))
+        for run in runs(found)
+        for count in run["epochs"].values()
+    ]
     return f"{statistics.median(of):.0f}"
 
 
 def epochs(found: Found) -> str:
     """After how many pretraining ended: median and range."""
-    of = [run["epochs"] for run in runs(found)]
+    of = [count for run in runs(found) for count in run["epochs"].values()]
     return f"{statistics.median(of):.0f}, {min(of)} to {max(of)}"
 
 
@@ -261,11 +294,9 @@ def main() -> None:
     parser.add_argument("--collect", action="store_true")
     args = parser.parse_args()
     if args.collect:
-        for which in SETS:
-            figure(which, ".json").write_text(json.dumps(collect(which), indent=1) + "\n")
-    PAGE.write_text(page(load("datasets"), load("wide")), "utf-8")
-    for which in SETS:
-        draw(load(which), figure(which, ".png"))
+        FIGURES.write_text(json.dumps(collect(), separators=(",", ":")) + "\n")
+    PAGE.write_text(page(load()), "utf-8")
+    draw(load(), PLOT)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_each_decoder_gives_the_frames_that_are_asked_for(kind: dict[str, Any], 
     """Also where decord itself gives others: of an MPEG program stream it took frame 5 for frame 29, of an AVI whose frames are
     stored in another order (`examples/data/build_footage.py`) frame 2 for frame 100."""
     footage = load(film(**kind), decoder=decoder)
-    if decoder == "torchcodec" and (reason := lacks_torchcodec()):
+    if footage.decoder == "torchcodec" and (reason := lacks_torchcodec()):
         with pytest.raises(PluginError, match="torchcodec can't be imported"):
             footage.frames(ASKED)
         pytest.skip(reason)
