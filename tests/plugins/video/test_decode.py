@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -21,7 +22,7 @@ from contrapose_video.arguments import Decoder
 from contrapose_video.footage import Footage
 from contrapose_video.modality import Video
 from contrapose_video.packets import in_order
-from contrapose_video.pixels import evenly
+from contrapose_video.pixels import evenly, sheet
 
 ASKED = np.array([29, 3, 3, 17, 0])
 UNEVEN = np.cumsum([0, *[0.05, 0.2, 0.1] * 9, 0.05, 0.05])
@@ -257,10 +258,30 @@ def test_loading_decodes_nothing(counted: Path, monkeypatch: pytest.MonkeyPatch)
     assert asked == [5, 7]
 
 
-def test_previews_are_a_filmstrip_and_an_animation(counted: Path) -> None:
+def test_previews_are_a_sheet_and_an_animation(counted: Path) -> None:
     modality = Video()
     for data in (load(counted.name, counted.parent), shades(9)):
         bundle = modality.preview(data)
         assert bundle["image/png"].startswith(b"\x89PNG")
         assert bundle["image/gif"].startswith(b"GIF89a")
-    assert evenly(30).tolist() == [0, 4, 8, 12, 17, 21, 25, 29]
+    assert evenly(30).tolist() == [0, 4, 7, 11, 14, 18, 22, 25, 29]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "places"),
+    [
+        (9, (4, 4), (3, 3)),
+        (8, (4, 4), (3, 3)),
+        (9, (4, 7), (5, 2)),
+        (9, (7, 4), (3, 4)),
+        (1, (4, 4), (1, 1)),
+        (2, (1, 9), (2, 1)),
+    ],
+)
+def test_a_sheet_has_the_frames_row_by_row(count: int, size: tuple[int, int], places: tuple[int, int]) -> None:
+    frames = np.random.default_rng(0).integers(0, 250, (count, *size, 3), dtype=np.uint8)
+    made = np.asarray(Image.open(io.BytesIO(sheet(frames))))
+    assert made.shape == (places[0] * size[0], places[1] * size[1], 3)
+    found = [tile for row in np.split(made, places[0]) for tile in np.split(row, places[1], axis=1)]
+    np.testing.assert_array_equal(found[:count], frames)
+    assert all((tile == 255).all() for tile in found[count:])

@@ -1,4 +1,4 @@
-"""The modality: from a manifest's cell to footage, from clips to a batch, to a filmstrip."""
+"""The modality: from a manifest's cell to footage, from clips to a batch, to a sheet of frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contrapose.errors import DataError
 from contrapose.types import Suggestion
 from contrapose_video.arguments import Decoder, Positive
 from contrapose_video.footage import RATE, Footage, within
-from contrapose_video.pixels import animation, evenly, filmstrip, to_clip, to_frames
+from contrapose_video.pixels import animation, evenly, sheet, to_clip, to_frames
 from contrapose_video.probe import EXTENSIONS, footage
 
 
@@ -54,13 +54,13 @@ class Video:
         return torch.stack(clips)
 
     def preview(self, data: Any) -> dict[str, bytes]:
-        """``image/png``, a filmstrip of eight frames, and ``image/gif``."""
+        """``image/png``, a sheet of nine frames, and ``image/gif``."""
         if isinstance(data, Footage):
             numbers = evenly(len(data), 16)
             frames, interval = data.frames(numbers, short=min(within(data.size, 96))), data.duration / len(numbers)
         else:
             frames, interval = to_frames(data), 0.1
-        return {"image/png": filmstrip(frames[evenly(len(frames))]), "image/gif": animation(frames, interval)}
+        return {"image/png": sheet(frames[evenly(len(frames))]), "image/gif": animation(frames, interval)}
 
     def suggest(self, columns: Mapping[str, Sequence[Any]], root: Path, small: bool) -> Suggestion | None:
         """The first column of video files or of their bytes, with random clips, cropped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from contrapose.errors import DataError
 from contrapose_video.footage import Footage, Frames
 
-SHOWN = 8
+SHOWN = 9
 
 
 def to_clip(data: Any) -> Tensor:
@@ -40,9 +41,15 @@ def to_frames(data: Any) -> Frames:
     return np.asarray((clip * 255).round().to(torch.uint8).permute(1, 2, 3, 0).numpy())
 
 
-def filmstrip(frames: Frames) -> bytes:
-    """A PNG of frames side by side."""
-    return _saved(Image.fromarray(np.concatenate(list(frames), axis=1)), "PNG")
+def sheet(frames: Frames) -> bytes:
+    """A PNG of frames (T, H, W, 3), row by row, about as wide as high: what shows it may have square places."""
+    count, height, width, _ = frames.shape
+    columns = min(count, max(1, round(math.sqrt(count * height / width))))
+    rows = -(-count // columns)
+    places = np.full((rows * columns, height, width, 3), 255, np.uint8)
+    places[:count] = frames
+    made = places.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    return _saved(Image.fromarray(made), "PNG")
 
 
 def animation(frames: Frames, interval: float) -> bytes:
