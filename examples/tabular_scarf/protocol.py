@@ -114,7 +114,8 @@ def main() -> None:
 
     said = table()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datasets", nargs="*", default=said["datasets"] + said["apart"])
+    rest = [name for name in said["rest"] if (DATA / f"{name}.parquet").exists()]
+    parser.add_argument("datasets", nargs="*", default=said["datasets"] + said["apart"] + rest)
     parser.add_argument("--splits", type=int, default=said["splits"], help="the first so many")
     args = parser.parse_args()
     if not all((DATA / f"{name}.parquet").exists() for name in args.datasets):
