@@ -196,12 +196,13 @@ def test_pictures_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         (b"#EXTM3U\n#EXTINF:1,\nhttp://localhost:9/x.ts\n", "not a video that FFmpeg can read"),
         (film(pictures=False), "no pictures, only audio"),
         (film()[:60], "it has no pictures"),
+        (film(codec="libx264").replace(b"avc1", b"zzzz"), "of a kind that FFmpeg can't decode"),
         ("nowhere.mp4", "no such file"),
         ("../outside.mp4", "must stay under the data's folder"),
         (shades(4)[..., 0], "frames are uint8"),
         (shades(4).astype(float), "frames are uint8"),
     ],
-    ids=["empty", "text", "concat", "playlist", "audio", "cut", "missing", "outside", "grey", "float"],
+    ids=["empty", "text", "concat", "playlist", "audio", "cut", "unknown", "missing", "outside", "grey", "float"],
 )
 def test_what_is_no_video_is_refused_in_one_line(cell: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=said) as found:

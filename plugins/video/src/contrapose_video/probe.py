@@ -59,11 +59,13 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
     if not (source if isinstance(source, bytes) else source.stat().st_size):
         raise DataError(f"{name}: an empty file")
     try:
-        with _opened(source) as file:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options=SAFE) as file:
             kinds = set(file.format.name.split(","))
             if not file.streams.video:
                 raise DataError(f"{name}: it has no pictures{_others(file)}")
             stream = file.streams.video[0]
+            if stream.codec_context is None:
+                raise DataError(f"{name}: its pictures are of a kind that FFmpeg can't decode")
             height, width = stream.codec_context.height, stream.codec_context.width
             times, timed, keys = _times(file, stream)
             turns = _turns(file, stream) if "mp4" in kinds else 0
@@ -80,24 +82,6 @@ def of_file(source: bytes | Path, name: str, decoder: Decoder) -> Footage:
     chosen: Decoder = "pyav" if inexact or turns else decoder  # decord doesn't turn what it scales
     size = (width, height) if turns % 2 else (height, width)
     return Footage(source, times, size, name, chosen, timed, keys, turns)
-
-
-def _opened(source: bytes | Path) -> Any:
-    """The container. FFmpeg decodes up to twenty frames of some before it gives them: not where the header tells enough."""
-    import av
-
-    def file(options: dict[str, str]) -> Any:
-        return av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), options=options)
-
-    try:
-        hasty = file({**SAFE, "probesize": "32"})
-    except av.FFmpegError:
-        return file(SAFE)
-    told = hasty.streams.video and hasty.streams.video[0].codec_context.height
-    if told and {"mp4", "matroska"} & set(hasty.format.name.split(",")):
-        return hasty
-    hasty.close()
-    return file(SAFE)
 
 
 def _times(file: Any, stream: Any) -> tuple[NDArray[np.float64], bool, NDArray[np.int64]]:
