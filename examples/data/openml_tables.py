@@ -68,6 +68,7 @@ def _names(column: Any) -> bool:
 
 
 def _word(cell: Any) -> str | None:
+    """With a word before it, as a category may be a numeral."""
     return None if cell is None or cell != cell else f"is {cell}"
 
 

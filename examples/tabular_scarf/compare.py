@@ -46,8 +46,8 @@ def wins(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> 
         if statistics.pvariance(a) + statistics.pvariance(b) == 0:
             apart = a[0] != b[0]
         else:
-            told = [x for of in (a, b) for x in (statistics.mean(of), statistics.stdev(of), len(of))]
-            apart = stats.ttest_ind_from_stats(*told, equal_var=False).pvalue < LEVEL
+            first, second = ((statistics.mean(of), statistics.stdev(of), len(of)) for of in (a, b))
+            apart = stats.ttest_ind_from_stats(*first, *second, equal_var=False).pvalue < LEVEL
         won += apart and statistics.mean(a) > statistics.mean(b)
         lost += apart and statistics.mean(a) < statistics.mean(b)
     return won, lost

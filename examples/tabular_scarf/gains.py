@@ -33,29 +33,26 @@ def load() -> Found:
 
 
 def collect() -> Found:
-    """The splits that every table of a group has. Raises ``SystemExit`` where a table has none of table.yaml as it is."""
+    """All runs of table.yaml as it is; of the rest of the suite those tables that have theirs. Raises ``SystemExit``."""
     import torch
 
     said = table()
-    splits, tables = _shared(said["datasets"], said)
-    apart = {name: _shared([name], said)[1][name] for name in said["apart"]}
-    _, rest = _shared(said["rest"], said)
-    return {"splits": splits, "torch": torch.__version__, "tables": tables, "apart": apart, "rest": rest}
-
-
-def _shared(names: list[str], said: Found) -> tuple[list[int], Found]:
-    runs = {
-        name: {
-            run["split"]: run
-            for run in resumed.current(file_of(name), lambda split, name=name: digest(name, split, said), "split")
-        }
-        for name in names
+    first = {name: _runs(name, said["splits"], said) for name in said["datasets"] + said["apart"]}
+    lacking = [name for name, runs in first.items() if len(runs) < said["splits"]]
+    if lacking:
+        raise SystemExit(f"splits are missing of {', '.join(lacking)}; run examples/tabular_scarf/protocol.py")
+    rest = {name: _runs(name, said["rest_splits"], said) for name in said["rest"]}
+    return {
+        "torch": torch.__version__,
+        "tables": {name: first[name] for name in said["datasets"]},
+        "apart": {name: first[name] for name in said["apart"]},
+        "rest": {name: runs for name, runs in rest.items() if len(runs) == said["rest_splits"]},
     }
-    shared = sorted(set.intersection(*(set(of) for of in runs.values())))
-    if len(shared) < 2:
-        lacking = [name for name, of in runs.items() if len(of) < 2]
-        raise SystemExit(f"too few splits yet of {', '.join(lacking)}; run examples/tabular_scarf/protocol.py")
-    return shared, {name: [of[split] for split in shared] for name, of in runs.items()}
+
+
+def _runs(name: str, splits: int, said: Found) -> list[Found]:
+    current = resumed.current(file_of(name), lambda split: digest(name, split, said), "split")
+    return [run for run in current if run["split"] < splits]
 
 
 def accuracies(found: Found, name: str, setting: str, classifier: str, ways: Sequence[Way] = WAYS) -> list[float]:
@@ -113,8 +110,9 @@ def suite(found: Found) -> Found:
 def groups(found: Found) -> dict[str, Found]:
     """What readings are made of, by what the page calls it."""
     all_of_them, first, rest = suite(found), {"tables": found["tables"]}, {"tables": found["rest"]}
-    return {
+    made = {
         f"all {len(all_of_them['tables'])}": all_of_them,
         f"the {len(rest['tables'])} of copies": rest,
         f"the {len(first['tables'])} of packages": first,
     }
+    return {said: group for said, group in made.items() if group["tables"]}

@@ -60,7 +60,7 @@ def verdict(found: Found) -> str:
     return f"{'; '.join(said)}; {clearly} with a quarter of the labels."
 
 
-WITH = {"full": "with all labels", "quarter": "with a quarter of them", "noise": "with 30 % of them wrong"}
+WITH = {"full": "with all labels", "quarter": "with a quarter of the labels", "noise": "with 30 % of them wrong"}
 
 
 def headline(found: Found) -> str:
@@ -82,7 +82,7 @@ def _gain(found: Found, setting: str) -> str:
     tested = f"{sum(g > 0 for _, g in sure)} better, {sum(g < 0 for _, g in sure)} worse"
     return (
         f"| {SETTINGS[setting].lower()} | **{mean:+.2f}** | {mean - wide:+.2f} to {mean + wide:+.2f} "
-        f"| {relative(found, setting):+.2f} | {PAPER[setting]:+.2f} | {over_tables(of):.3f} "
+        f"| {relative(found, setting):+.2f} | {PAPER[setting]:+.2f} | {_p(over_tables(of))} "
         f"| {won}, {n - won - lost}, {lost} | {tested} |"
     )
 
@@ -100,7 +100,7 @@ def beside_the_paper(found: Found) -> str:
             means = [statistics.mean(accuracies(alone, name, setting, c)) for c in ("scratch", "scarf")]
             of = differences(alone, name, setting)
             cells.append(
-                f"{means[0]:.1f}, {means[1]:.1f}: {statistics.mean(of):+.1f} (p {corrected_test(of, TEST_SHARE):.3f})"
+                f"{means[0]:.1f}, {means[1]:.1f}: {statistics.mean(of):+.1f} (p {_p(corrected_test(of, TEST_SHARE))})"
             )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -119,7 +119,7 @@ def depends(found: Found) -> str:
                 of = gains(found, setting, [(init, end)])
                 scratch, scarf = (mean_of(found, setting, c, [(init, end)]) for c in ("scratch", "scarf"))
                 cells.append(
-                    f"{scratch:.1f}, {scarf:.1f}: {statistics.mean(of):+.2f} ± {half(of):.2f} (p {over_tables(of):.3f})"
+                    f"{scratch:.1f}, {scarf:.1f}: {statistics.mean(of):+.2f} ± {half(of):.2f} (p {_p(over_tables(of))})"
                 )
             kept = "the last" if end.endswith("last") else "the best"
             lines.append(f"| {start} | {end.split(',')[0]} | {kept} | {' | '.join(cells)} |")
@@ -139,7 +139,7 @@ def by_table(found: Found, setting: str) -> str:
         best = max(map(statistics.mean, of))
         cells = [_bold(f"{statistics.mean(a):.1f} ± {statistics.stdev(a):.1f}", statistics.mean(a) == best) for a in of]
         gained = statistics.mean(differences(found, name, setting))
-        lines.append(f"| {name} | {' | '.join(cells)} | {round(gained, 1) + 0.0:+.1f} | {p:.2f} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {round(gained, 1) + 0.0:+.1f} | {_p(p)} |")
     return "\n".join(lines)
 
 
@@ -165,7 +165,8 @@ def page(found: Found) -> str:
         (HERE / "page.txt")
         .read_text("utf-8")
         .format(
-            splits=len(found["splits"]),
+            splits=table()["splits"],
+            fewer=table()["rest_splits"],
             headline=headline(found),
             verdicts="\n".join(f"- {said}: {verdict(group)}" for said, group in groups(found).items()),
             own=beside_the_paper(found),
@@ -177,7 +178,7 @@ def page(found: Found) -> str:
             steps=steps(whole),
             epochs=epochs(whole),
             torch=found["torch"],
-            hours=sum(run["seconds"] for run in runs(whole)) / 3600,
+            hours=sum(run["seconds"] for run in runs(whole) + found["apart"]["letter-whole"]) / 3600,
         )
     )
 
@@ -241,6 +242,10 @@ def draw(found: Found, path: Path) -> None:
     fig.tight_layout()
     fig.savefig(path, dpi=110)
     plt.close(fig)
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _bold(text: str, best: bool) -> str:
