@@ -1,6 +1,8 @@
 """The loader: the same batches whatever the workers, the ranks and the resume; what can't be read is missing and listed."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -388,3 +390,21 @@ def test_spawned_workers_make_the_same_batches_with_a_plugin_file(tmp_path, monk
         assert epochs(spawned, 0) == epochs(here, 0)
     finally:
         spawned.close()
+
+
+def test_a_process_ends_though_a_worker_is_left(tmp_path: Path) -> None:
+    """As where a loader fails while it starts its workers: multiprocessing's SIGTERM is the first one, which a worker overlooks."""
+    script = tmp_path / "left.py"
+    script.write_text(
+        "import multiprocessing, time\n"
+        "from contrapose.data.workers import _patient\n"
+        "def work(there):\n"
+        "    _patient(0)\n"
+        "    there.set()\n"
+        "    time.sleep(600)\n"
+        "fork = multiprocessing.get_context('fork')\n"
+        "there = fork.Event()\n"
+        "fork.Process(target=work, args=(there,), daemon=True).start()\n"
+        "assert there.wait(30)\n"
+    )
+    assert subprocess.run([sys.executable, script], timeout=60, check=False).returncode == 0

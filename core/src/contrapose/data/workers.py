@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing.util
 import pickle
 import signal
 import sys
@@ -50,3 +52,16 @@ def _patient(worker: int) -> None:
     Terminals and schedulers send them to all processes of a run, which still needs its workers to finish its step and save.
     """
     Patience().hold(later=signal.SIG_DFL)
+
+
+def _leave_none() -> None:
+    """As the process ends, kill the workers that are left: multiprocessing sends each one SIGTERM, which it overlooks, and waits.
+
+    Such are left where a loader fails while it starts its workers, as when one of them dies at once.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
+
+
+atexit.register(_leave_none)  # after multiprocessing's own, imported above, so it is called before that
