@@ -397,9 +397,9 @@ def test_a_process_ends_though_a_worker_is_left(tmp_path: Path) -> None:
     script = tmp_path / "left.py"
     script.write_text(
         "import multiprocessing, time\n"
-        "from contrapose.data.workers import _patient\n"
+        "from contrapose.data.workers import _settle\n"
         "def work(there):\n"
-        "    _patient(0)\n"
+        "    _settle(0)\n"
         "    there.set()\n"
         "    time.sleep(600)\n"
         "fork = multiprocessing.get_context('fork')\n"
@@ -408,3 +408,32 @@ def test_a_process_ends_though_a_worker_is_left(tmp_path: Path) -> None:
         "assert there.wait(30)\n"
     )
     assert subprocess.run([sys.executable, script], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("read", [0, 4096])
+def test_a_worker_is_silent_of_a_run_that_ends_while_it_fetches_a_tensor(tmp_path: Path, read: int) -> None:
+    """What hands a tensor over prints a traceback where nobody takes it, which would stand beside the run's one line."""
+    script = tmp_path / "leaves.py"
+    script.write_text(
+        "import multiprocessing, socket, time\n"
+        "from multiprocessing.resource_sharer import DupFd\n"
+        "from contrapose.data.workers import _settle\n"
+        "def work(pipe):\n"
+        "    _settle(0)\n"
+        "    pipe.send(DupFd(0)._id[0])\n"
+        "    pipe.recv()\n"
+        "fork = multiprocessing.get_context('fork')\n"
+        "here, there = fork.Pipe()\n"
+        "worker = fork.Process(target=work, args=(there,))\n"
+        "worker.start()\n"
+        "run = socket.socket(socket.AF_UNIX)\n"
+        "run.connect(here.recv())\n"
+        "time.sleep(0.3)\n"
+        f"run.recv({read})\n"
+        "run.close()\n"
+        "time.sleep(0.3)\n"
+        "here.send('go')\n"
+        "worker.join()\n"
+    )
+    ended = subprocess.run([sys.executable, script], timeout=60, check=True, capture_output=True, text=True)
+    assert ended.stderr == ""

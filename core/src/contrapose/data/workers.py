@@ -7,6 +7,7 @@ import multiprocessing.util
 import pickle
 import signal
 import sys
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ def worker_options(dataset: Any, workers: int, device: torch.device) -> dict[str
         "pin_memory": device.type == "cuda",
         # Its own: DataLoader draws from it at every iteration, and the model's draws must not depend on that.
         "generator": torch.Generator(),
-        "worker_init_fn": _patient,
+        "worker_init_fn": _settle,
         # Forked workers start at once and touch no CUDA; elsewhere than on Linux forking isn't safe.
         "multiprocessing_context": "fork" if workers and forks else None,
     }
@@ -46,12 +47,20 @@ def _require_sendable(dataset: Any) -> None:
         )
 
 
-def _patient(worker: int) -> None:
-    """Let a worker overlook the first Ctrl-C or SIGTERM.
+def _settle(worker: int) -> None:
+    """Make a worker outlive what ends its run, and be silent of it.
 
-    Terminals and schedulers send them to all processes of a run, which still needs its workers to finish its step and save.
+    Terminals and schedulers send Ctrl-C and SIGTERM to all processes of a run, which still needs its workers to finish its
+    step and save: the first one is overlooked. Where the run ends while it fetches a tensor, the thread that hands it over
+    would print a traceback; that a run has ended, the run says.
     """
     Patience().hold(later=signal.SIG_DFL)
+    sys.excepthook = _say_unless_left
+
+
+def _say_unless_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _leave_none() -> None:
