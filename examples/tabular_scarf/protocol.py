@@ -119,6 +119,8 @@ def main() -> None:
     parser.add_argument("datasets", nargs="*", default=[*splits])
     parser.add_argument("--splits", type=int, default=said["splits"], help="at most the first so many")
     args = parser.parse_args()
+    if unknown := [name for name in args.datasets if name not in splits]:
+        parser.error(f"no such table: {', '.join(unknown)}; there are {', '.join(splits)}")
     if not all((DATA / f"{name}.parquet").exists() for name in args.datasets):
         subprocess.run([sys.executable, HERE.parent / "data/build_tabular.py", "-o", DATA], check=True)
     torch.set_num_threads(1)
