@@ -114,26 +114,25 @@ def main() -> None:
 
     said = table()
     rest = [name for name in said["rest"] if (DATA / f"{name}.parquet").exists()]
-    splits = dict.fromkeys(said["datasets"] + said["apart"], said["splits"]) | dict.fromkeys(rest, said["rest_splits"])
+    names = said["datasets"] + said["apart"] + rest
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datasets", nargs="*", default=[*splits])
+    parser.add_argument("datasets", nargs="*", default=names)
     parser.add_argument("--splits", type=int, default=said["splits"], help="at most the first so many")
     args = parser.parse_args()
-    if unknown := [name for name in args.datasets if name not in splits]:
-        parser.error(f"no such table: {', '.join(unknown)}; there are {', '.join(splits)}")
+    if unknown := [name for name in args.datasets if name not in names]:
+        parser.error(f"no such table: {', '.join(unknown)}; there are {', '.join(names)}")
     if not all((DATA / f"{name}.parquet").exists() for name in args.datasets):
         subprocess.run([sys.executable, HERE.parent / "data/build_tabular.py", "-o", DATA], check=True)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*isn't in the training split")  # a rare word is met in a test row
-    for count in sorted({*splits.values()}, reverse=True):
-        resumed.work(
-            [name for name in args.datasets if splits[name] == count],
-            range(min(count, args.splits)),
-            file_of,
-            lambda name, split: digest(name, split, said),
-            lambda name, split: one_split(DATA / f"{name}.parquet", split, said),
-            "split",
-        )
+    resumed.work(
+        args.datasets,
+        range(min(said["splits"], args.splits)),
+        file_of,
+        lambda name, split: digest(name, split, said),
+        lambda name, split: one_split(DATA / f"{name}.parquet", split, said),
+        "split",
+    )
 
 
 if __name__ == "__main__":
