@@ -188,3 +188,32 @@ def test_a_column_may_not_take_an_identitys_name():
     with pytest.raises(ConfigError, match="'view' is a column of the core's own") as caught:
         _ = Config.of({"data": "x.parquet", "meta": {"view": "angle"}}).run
     assert caught.value.path[0] == "meta"
+
+
+def test_a_components_path_is_from_the_configs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """./ and ../ say that it is a path; what isn't there, a column or another text stays as it was written."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/net").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    (tmp_path / "sub/my.yaml").write_text(
+        "data: ./net\nmodalities: {text: {columns: ./net, tokenizer: ../sub/net}, image: picture}\n"
+        "encoders: {text: {use: e, path: ./net, of: [./net, ./gone, net]}}\n"
+    )
+    found = Config.load("../sub/my.yaml").data
+    net = str(tmp_path / "sub/net")
+    assert found["modalities"] == {"text": {"columns": "./net", "tokenizer": net}, "image": "picture"}
+    assert found["encoders"] == {"text": {"use": "e", "path": net, "of": [net, "./gone", "net"]}}
+    assert found["data"] == "./net", "the reader's own business"
+
+
+def test_a_run_keeps_components_paths_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a config from Python, and of --set, are from the working folder."""
+    from contrapose.engine.folder import resolved
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net").mkdir()
+    encoders = {"wave": {"use": "e", "path": "./net"}}
+    config = Config.of({"data": "d", "modalities": {"wave": "w"}, "encoders": encoders, "method": "simclr"})
+    assert resolved(config)["encoders"] == {"wave": {"use": "e", "path": str(tmp_path / "net")}}
+    assert config.data["encoders"] == encoders

@@ -32,9 +32,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     real = tokens.tokenised
 
-    def count(tokenizer: Any, texts: Any, longest: int) -> Any:
+    def count(tokenizer: Any, texts: Any, length: int) -> Any:
         asked.extend(texts)
-        return real(tokenizer, texts, longest)
+        return real(tokenizer, texts, length)
 
     monkeypatch.setattr("contrapose_text.modality.tokenised", count)
     monkeypatch.setattr("contrapose_text.tokens.tokenised", count)
@@ -149,3 +149,37 @@ def test_a_run_is_the_same_with_it_by_workers_and_in_buckets(tmp_path: Path) -> 
         return ",".join(line.split(",")[at] for line in lines[1:])
 
     assert losses() == losses(cache=str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("part", ["ids", "start.npy", "first.npy"])
+def test_a_damaged_one_is_done_without(names: list[str], tmp_path: Path, part: str) -> None:
+    text = fitted(names, tmp_path)
+    plain = Text(max_length=16)
+    plain.load_state_dict({"tokenizer": text.state_dict()["tokenizer"]})
+    file = tmp_path / text.state_dict()["tokens"] / part
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 8 * 4])
+    text.load_state_dict(text.state_dict())
+    with pytest.warns(ContraposeWarning, match="can't be read, and are made anew"):
+        found = text.collate(names)
+    assert torch.equal(found["ids"], plain.collate(names)["ids"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word" + 3000 * " " + "another word",
+        1200 * "-" + " a chair",
+        "a   " + 60 * "b   ",
+        "chair " * 100_000,
+        100_000 * "x",
+        "chair" + 10**6 * " ",
+    ],
+)
+def test_no_more_of_a_text_is_left_out_than_its_last_tokens(names: list[str], text: str) -> None:
+    """What is read of it at first may give too few: blanks that a tokenizer drops, or a rule that is one token."""
+    modality = Text(max_length=16)
+    modality.fit([{"name": name} for name in [*names, *3 * ["-" * 600]]])
+    whole = modality._fitted().encode(text.strip())
+    found = modality.collate([text.strip()])
+    assert found["ids"][0].tolist() == whole.ids
+    assert found["mask"][0].tolist() == [bool(seen) for seen in whole.attention_mask]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +15,9 @@ from contrapose.errors import ConfigError
 
 if TYPE_CHECKING:
     from contrapose.config.schema import RunConfig
+
+COMPONENTS = ("modalities", "views", "encoders", "method", "evaluate")
+"""The keys below which a plugin's components get their arguments."""
 
 
 class Config:
@@ -31,13 +35,15 @@ class Config:
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Config:
         """Read a YAML 1.2 file, then set ``overrides`` (``"train.lr=3e-4"``, the value being YAML too).
 
+        What begins with ./ or ../ is a path from the file's folder, if something is there.
+
         Raises ``ConfigError``, as ``file:line: why`` where a line is to blame.
         """
         parsed = read(Path(path))
         data = {} if parsed.data is None else parsed.data
         if not isinstance(data, dict):
             raise ConfigError(f"{path}:1: a config is a mapping of keys to values, this is a {type(data).__name__}")
-        return cls(data, Path(path), parsed.lines)._override(overrides)
+        return cls(whole_paths(data, Path(path).parent), Path(path), parsed.lines)._override(overrides)
 
     @classmethod
     def of(cls, data: Mapping[str, Any] | Config, overrides: Iterable[str] = ()) -> Config:
@@ -149,6 +155,24 @@ def _copied(tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {key: _copied(value) for key, value in tree.items()}
     return [_copied(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def whole_paths(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """A config whose components' paths hold from any folder: text that begins with ./ or ../, where ``base`` has that.
+
+    ``data`` and other keys of the core mean a path by any text, and see to it themselves; columns mean none.
+    """
+    return {key: _whole(value, base) if key in COMPONENTS else value for key, value in data.items()}
+
+
+def _whole(tree: Any, base: Path) -> Any:
+    if isinstance(tree, dict):
+        return {key: value if key == "columns" else _whole(value, base) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_whole(value, base) for value in tree]
+    if isinstance(tree, str) and tree.startswith(("./", "../")) and os.path.exists(base / tree):
+        return str((base / tree).resolve())
+    return tree
 
 
 def plain(tree: Any, path: Way = ()) -> Any:

@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel
 
 from contrapose.config import Config
+from contrapose.config.config import whole_paths
 from contrapose.config.yaml import dump
 from contrapose.data.cells import leaves
 from contrapose.data.shards import TAR, shards_of
@@ -41,7 +42,7 @@ OBJECT = "object: "
 def resolved(config: Config) -> dict[str, Any]:
     """The config with every default in its place, as plain values: what ``config.yaml`` holds."""
     run = config.run
-    tree = {name: _plain(getattr(run, name)) for name in type(run).model_fields}
+    tree = whole_paths({name: _plain(getattr(run, name)) for name in type(run).model_fields}, Path())
     base = config.source.parent if config.source else Path()
     tree["data"] = _lasting_data(run.data, tree["data"], base)
     if run.split and run.split.column:

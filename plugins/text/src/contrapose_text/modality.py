@@ -27,10 +27,6 @@ from contrapose_text.tokens import KeptTokens, Tokens, tokenised
 Vocabulary = Annotated[int, Field(ge=SMALLEST)]
 Length = Annotated[int, Field(ge=4)]
 
-_LONGEST_TOKEN = 32
-"""Characters a token that are looked at: tokenizers read a whole text before they cut it, and a file may be a book."""
-
-
 _LONGEST_PATH = 4096
 """Characters: a cell of more is a text, whatever it ends in."""
 
@@ -89,7 +85,7 @@ class Text:
             raise DataError(f"there is no text to train a tokenizer on: {texts.reason or 'every cell is blank'}")
         self._tokenizer = fixed(tokenizer, self.max_length)
         if self.cache is not None:
-            self._kept = KeptTokens.make(self.cache, self._tokenizer, texts.with_columns, self._longest)
+            self._kept = KeptTokens.make(self.cache, self._tokenizer, texts.with_columns, self.max_length)
 
     def state_dict(self) -> dict[str, Any]:
         """``{"tokenizer": its JSON}``, and under ``tokens`` what the kept ones are called."""
@@ -172,12 +168,8 @@ class Text:
         """The tokens of each text: those that are kept, and else by the tokenizer."""
         found = self._kept.find(texts) if self._kept else [None] * len(texts)
         new = [text for text, tokens in zip(texts, found, strict=True) if tokens is None]
-        made = iter(tokenised(self._fitted(), new, self._longest) if new else ())
+        made = iter(tokenised(self._fitted(), new, self.max_length) if new else ())
         return [next(made) if tokens is None else tokens for tokens in found]
-
-    @property
-    def _longest(self) -> int:
-        return _LONGEST_TOKEN * self.max_length
 
     def _fitted(self) -> Tokenizer:
         if self._tokenizer is None:

@@ -23,14 +23,30 @@ from contrapose.errors import warn
 Tokens = NDArray[np.int32]
 """A text's tokens (m,), without what fills up a row. A mark that the tokenizer adds ([CLS]) is the complement of its id."""
 
-_VERSION = 1  # raise it when what is kept of the same texts changes
+_VERSION = 2  # raise it when what is kept of the same texts changes
+_CHARACTERS = 32
+"""A token, that are read at first."""
 _AT_ONCE = 4096
 _ARRAYS = ("first", "second", "start", "stop")
 
 
-def tokenised(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[Tokens]:
-    """The tokens of each text, of which the first ``longest`` characters are looked at."""
-    return [_tokens(found) for found in tokenizer.encode_batch([text[:longest] for text in texts])]
+def tokenised(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> list[Tokens]:
+    """The tokens of each text, of which the tokenizer keeps ``length``.
+
+    It reads a whole text before it cuts it, and a file may be a book: so the beginning is read, and more where that doesn't suffice.
+    """
+    made: dict[int, Tokens] = {}
+    left, characters = [*range(len(texts))], _CHARACTERS * length
+    while left:
+        parts = [texts[i][:characters] for i in left]
+        short = []
+        for i, part, found in zip(left, parts, tokenizer.encode_batch(parts), strict=True):
+            if found.overflowing or len(part) == len(texts[i]):
+                made[i] = _tokens(found)
+            else:
+                short.append(i)
+        left, characters = short, 4 * characters
+    return [made[i] for i in range(len(texts))]
 
 
 def _tokens(found: Any) -> Tokens:
@@ -51,7 +67,7 @@ class KeptTokens:
         self.folder = folder
 
     @classmethod
-    def make(cls, within: Path, tokenizer: Tokenizer, texts: Iterable[str], longest: int) -> KeptTokens | None:
+    def make(cls, within: Path, tokenizer: Tokenizer, texts: Iterable[str], length: int) -> KeptTokens | None:
         """Those of ``texts``, which are iterated twice, in a folder ``within``, made where it isn't there.
 
         None where there is no text, or, with a warning, where it can't be written.
@@ -59,7 +75,7 @@ class KeptTokens:
         keys = np.concatenate([_keys(()), *(_keys(some) for some in _batches(texts))])
         if not len(keys):
             return None
-        said = hashlib.blake2b(f"{_VERSION} {longest} {tokenizer.to_str()}".encode(), digest_size=16)
+        said = hashlib.blake2b(f"{_VERSION} {length} {tokenizer.to_str()}".encode(), digest_size=16)
         said.update(keys.tobytes())
         made = cls(within / said.hexdigest())
         if made.there:
@@ -68,7 +84,7 @@ class KeptTokens:
         try:
             within.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(dir=within, suffix=".partial"))
-            _write(partial, keys, (tokenised(tokenizer, some, longest) for some in _batches(texts)))
+            _write(partial, keys, (tokenised(tokenizer, some, length) for some in _batches(texts)))
             with contextlib.suppress(OSError):  # another process was faster
                 os.rename(partial, made.folder)
         except OSError as error:
@@ -99,7 +115,10 @@ class KeptTokens:
         """None, with a warning, where they were taken away, or are damaged."""
         try:
             arrays = [np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS]
-            return [*arrays, np.memmap(self.folder / "ids", np.int32, "r")]
+            ids = np.memmap(self.folder / "ids", np.int32, "r")
+            if len({*map(len, arrays)}) > 1 or len(ids) < arrays[-1].max():
+                raise ValueError("it is cut short")
+            return [*arrays, ids]
         except (OSError, ValueError) as error:
             warn(f"the tokens kept in {self.folder} can't be read, and are made anew: {one_line(error)}")
             return None
