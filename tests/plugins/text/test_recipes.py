@@ -30,3 +30,9 @@ def test_a_recipe_fills_its_methods_slots(name: str) -> None:
     assert {view.partition("/")[2] for view in plan.names} == set(method["slots"])
     (term,) = [term for key, term in method["terms"].items() if key != "mlm"]
     assert term["tau"] == TAUS[name.partition("/")[2]]
+
+
+def test_no_batch_of_mnrl_holds_a_positive_twice() -> None:
+    run = validate(with_recipe(Config.of({"data": "x.parquet", "recipe": "text/mnrl"})).data)
+    assert run.meta[run.train.distinct] == "positive"
+    assert run.views["text"]["slots"]["positive"] == "positive"

@@ -33,7 +33,7 @@ _ARRAYS = ("first", "second", "start", "stop")
 def tokenised(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> list[Tokens]:
     """The tokens of each text, of which the tokenizer keeps ``length``.
 
-    It reads a whole text before it cuts it, and a file may be a book: so the beginning is read, and more where that doesn't suffice.
+    It reads a whole text before it cuts it, and a file may be a book: so its beginning is read, and more where that is too little.
     """
     made: dict[int, Tokens] = {}
     left, characters = [*range(len(texts))], _CHARACTERS * length
