@@ -203,7 +203,18 @@ def test_wrong_columns_are_config_errors_with_their_path(tmp_path):
         ("empty.jsonl", "\n\n", "no rows"),
         ("bad.jsonl", '{"a": 1}\n\n{"a": }\n', "bad.jsonl:3: not JSON"),
         ("list.jsonl", '{"a": 1}\n[1]\n', "list.jsonl:2: each line must be an object"),
-        ("mixed.jsonl", '{"a": 1}\n{"a": "x"}\n', "mix types"),
+        (
+            "mixed.jsonl",
+            '{"a": 1}\n{"b": 2.5}\n{"a": null, "b": 3}\n{"a": "x"}\n{}',
+            r"mixed.jsonl:4: mixes types .*Field a .*int64 vs string",
+        ),
+        ("nested.jsonl", '{"a": [1, "x"]}\n', "nested.jsonl:1: mixes types"),
+        (
+            "big.jsonl",
+            '{"a": 1}\n{"a": 18446744073709551616}\n',
+            "big.jsonl:2: a whole number beyond 64 bits; write it as text",
+        ),
+        ("half.jsonl", '{"a": "b"}\n{"a": "\\ud83d"}\n', "half.jsonl:2: half a character, .*not UTF-8"),
         ("broken.parquet", "nonsense", "can't be read as parquet"),
         ("what.txt", "a", "a manifest ends in .parquet"),
     ],
@@ -355,5 +366,5 @@ def test_text_that_is_not_utf8_is_one_row_the_worse_and_a_label_of_it_one_line(t
     with pytest.raises(ConfigError, match=r"'room': it holds text that isn't UTF-8 \(b'\\xff\\xfe'\)"):
         ManifestReader(tmp_path / "t.parquet", {"pulse": Words()}, {"pulse": "pulse"}, meta={"label": "room"})
     (tmp_path / "t.jsonl").write_text('{"pulse": "\\ud83d"}\n')
-    with pytest.raises(DataError, match="lines up to 1 hold half a character"):
+    with pytest.raises(DataError, match=":1: half a character"):
         ManifestReader(tmp_path / "t.jsonl", {"pulse": Words()}, {"pulse": "pulse"})

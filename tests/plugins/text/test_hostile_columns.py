@@ -25,7 +25,7 @@ CONFIG: dict[str, Any] = {
 REFUSED: dict[str, tuple[list[Any] | str | bytes, str]] = {
     "nothing but blanks": ([None] * 8, "no text to train a tokenizer on: every cell is blank"),
     "nothing but spaces": (["", "  ", "\u3000"] * 4, "no text to train a tokenizer on: empty text in name"),
-    "numbers among text": (["oak chair", 3] * 4, "mix types in a column"),
+    "numbers among text": (["oak chair", 3] * 4, "mixes types in a column"),
     "lists": ([["oak", "chair"]] * 4, "no text to train a tokenizer on: name: "),
     "a ragged CSV": ("name,wood\nchair,oak\nbed\n", "Row #3: Expected 2 columns, got 1"),
     "a quote that isn't closed": ('name\n"chair\nbed\n', "the quote that opens in row 2 is never closed"),

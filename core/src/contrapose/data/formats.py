@@ -126,18 +126,32 @@ def _jsonl(path: Path) -> Stream:
     schema = pa.schema([])
     for rows, line in _json_rows(path):
         try:
-            schema = pa.unify_schemas([schema, _keys(rows)], promote_options="permissive")
-        except (pa.ArrowException, TypeError) as error:
-            raise DataError(f"{path}: lines up to {line} mix types in a column: {error}") from None
-        except OverflowError:
-            raise DataError(
-                f"{path}: lines up to {line} hold a whole number beyond 64 bits; write it as text"
-            ) from None
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"{path}: lines up to {line} hold half a character, {error.object!r:.40}: not UTF-8"
-            ) from None
+            schema = _joined(schema, rows)
+        except _UNFIT as error:
+            raise _unfit(path) or DataError(f"{path}: lines up to {line} mix types in a column: {error}") from None
     return schema, (b for rows, _ in _json_rows(path) for b in pa.Table.from_pylist(rows, schema=schema).to_batches())
+
+
+_UNFIT = (pa.ArrowException, TypeError, OverflowError, UnicodeEncodeError)
+
+
+def _unfit(path: Path) -> DataError | None:
+    """What the first line is that doesn't go with those before it; None where only a batch as a whole tells."""
+    schema = pa.schema([])
+    for rows, line in _json_rows(path, 1):
+        try:
+            schema = _joined(schema, rows)
+        except OverflowError:
+            return DataError(f"{path}:{line}: a whole number beyond 64 bits; write it as text")
+        except UnicodeEncodeError as error:
+            return DataError(f"{path}:{line}: half a character, {error.object!r:.40}: not UTF-8")
+        except _UNFIT as error:
+            return DataError(f"{path}:{line}: mixes types in a column: {error}")
+    return None
+
+
+def _joined(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Schema:
+    return pa.unify_schemas([schema, _keys(rows)], promote_options="permissive")
 
 
 def _keys(rows: list[dict[str, Any]]) -> pa.Schema:
@@ -146,7 +160,7 @@ def _keys(rows: list[dict[str, Any]]) -> pa.Schema:
     return pa.schema([(k, pa.array([row.get(k) for row in rows]).type) for k in keys])
 
 
-def _json_rows(path: Path) -> Iterator[tuple[list[dict[str, Any]], int]]:
+def _json_rows(path: Path, most: int = BATCH_ROWS) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Rows by the batch, each with the number of its last line."""
     rows: list[dict[str, Any]] = []
     size = 0
@@ -163,7 +177,7 @@ def _json_rows(path: Path) -> Iterator[tuple[list[dict[str, Any]], int]]:
                 raise DataError(f"{path}:{number}: each line must be an object {{column: value}}")
             rows.append(row)
             size += len(line)
-            if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
+            if size >= BATCH_BYTES or len(rows) >= most:
                 yield rows, number
                 rows, size = [], 0
     if rows:
