@@ -45,7 +45,8 @@ def to_sentence_transformers(
 
     By default that is ``pooled``, as in ``contrapose embed``; ``run.embed`` needs it said, as its own default is ``projected``.
     LoRA's matrices are merged into the weights; a projector's BatchNorms into its linear layers. A tokenizer without a pad gets
-    one. What was written is read back by transformers and compared, on texts of ours, with what the run gives.
+    ``[PAD]``, which stands for no word then where a text has it. What was written is read back by transformers and compared with
+    the run on texts of ours.
 
     Args:
         run: a trained run.
