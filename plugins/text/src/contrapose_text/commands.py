@@ -30,7 +30,10 @@ def export(
     encoder: Annotated[str | None, typer.Option(help="Which encoder, where the run has several of texts.")] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Give embeddings of length 1.")] = False,
 ) -> None:
-    """Write a run's text encoder as a folder that SentenceTransformer loads."""
+    """Write a run's text encoder as a folder that SentenceTransformer loads.
+
+    Its encode gives what contrapose embed --head pooled gives, or with another --head what that gives.
+    """
     from contrapose.engine.run import load
     from contrapose_text.export import to_sentence_transformers
 
