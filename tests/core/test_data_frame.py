@@ -41,6 +41,9 @@ def frames():
     found = {"pyarrow": table, "in parts": parts, "codes": coded, "batch": table.to_batches()[0]}
     found["pandas"] = pd.DataFrame({**ROWS, "price": pd.array(ROWS["price"], "Float64")})
     found["views"] = table.set_column(1, "wood", table.column("wood").cast(pa.string_view()))
+    wood = coded.column("wood").chunk(0)
+    codes = pa.DictionaryArray.from_arrays(wood.indices, wood.dictionary.cast(pa.string_view()))
+    found["codes of views"] = table.set_column(1, "wood", codes)  # as polars has categories
     return found
 
 

@@ -106,7 +106,7 @@ def test_what_makes_no_column_is_said_in_one_line(values: list[Any], said: str) 
 
 
 def test_words_said_to_be_numbers_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"column 'c': '\?' is no finite number: mend it, or leave it blank"):
+    with pytest.raises(ConfigError, match=r"column 'c': '\?' is no number: mend it, or leave it blank"):
         column(["1", "?"], c="numeric")
 
 

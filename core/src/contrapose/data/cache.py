@@ -15,7 +15,7 @@ from contrapose.data.formats import open_stream
 from contrapose.errors import DataError
 
 DIGEST = b"contrapose_digest"
-_VERSION = 1  # raise it when the way of conversion changes
+_VERSION = 2  # raise it when the way of conversion changes
 
 
 def cache_folder() -> Path:
@@ -33,8 +33,11 @@ def arrow_file(path: Path) -> Path:
     """
 
     def made() -> Made:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        except OSError as error:  # a folder, or a file that mayn't be read
+            raise DataError(f"{path}: {error.strerror}") from None
         return *open_stream(path), digest
 
     return cached(str(path), [path], made)

@@ -18,6 +18,8 @@ BATCH_BYTES = 1 << 24
 BATCH_ROWS = 1 << 16
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 """What counts as missing in a CSV column of numbers; in one of text only the empty cell does."""
+NUMBERS = (pa.int64(), pa.uint64(), pa.float64())
+"""What a CSV column of numbers may be, the narrowest first. The second keeps numbers apart that serve as names, such as hashes."""
 
 Stream = tuple[pa.Schema, Iterator[pa.RecordBatch]]
 
@@ -58,21 +60,35 @@ def _parquet(path: Path) -> Stream:
 
 
 def _csv(path: Path) -> Stream:
-    """Two passes: a column's type is the narrowest that fits all of it, which no first block can tell."""
+    """Two passes: a column's type is the narrowest that fits all of it, which no first block can tell.
+
+    Whole numbers that are written with zeros in front (01234) are text, and so is a column of nothing but whole numbers that are
+    too long for 64 bits: they are names, which numbers would make others of.
+    """
     names: list[str] | None = None
     candidates: list[list[pa.DataType]] = []
-    rows, last = 0, None
-    for batch in _csv_text(path):
-        rows, last = rows + len(batch), batch if len(batch) else last
-        names = names or batch.schema.names
-        candidates = candidates or [[pa.int64(), pa.float64(), pa.bool_(), pa.string()] for _ in names]
-        for column, kinds in zip(batch.columns, candidates, strict=True):
-            while _parse(column, kinds[0]) is None:
-                kinds.pop(0)
+    again = True
+    while again:  # what a later block leaves of a column's types may not fit the blocks before it
+        rows, last, again = 0, None, False
+        long: set[int] = set()
+        for batch in _csv_text(path):
+            own = {i for i, column in enumerate(batch.columns) if (i in long or not rows) and _long(column)}
+            long, first = own, not rows
+            rows, last = rows + len(batch), batch if len(batch) else last
+            names = names or batch.schema.names
+            candidates = candidates or [[*NUMBERS, pa.bool_(), pa.string()] for _ in names]
+            for column, kinds in zip(batch.columns, candidates, strict=True):
+                before = kinds[0]
+                while _parse(column, kinds[0]) is None or (kinds[0] in NUMBERS and _padded(column)):
+                    kinds.pop(0)
+                again |= not first and kinds[0] != before and kinds[0] in (pa.uint64(), pa.bool_())
     if names is None:
         return pa.schema([]), iter(())
     if last is not None and "\n" in (last.columns[-1][-1].as_py() or "") and not _ends_in_quote(path):
         raise DataError(f"{path}: the quote that opens in row {rows + 1} is never closed, so that the rest is one cell")
+    for i in long:
+        if candidates[i][0] == pa.float64():
+            candidates[i] = [pa.string()]
     schema = pa.schema([(n, kinds[0]) for n, kinds in zip(names, candidates, strict=True)])
     batches = (
         pa.record_batch([_parse(c, f.type) for c, f in zip(b.columns, schema, strict=True)], schema=schema)
@@ -119,6 +135,19 @@ def _parse(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
         return pc.if_else(pc.is_in(column, words), pa.scalar(None, pa.string()), column).cast(kind)
     except pa.ArrowInvalid:
         return None
+
+
+def _padded(column: pa.Array) -> bool:
+    """Whether any cell is a whole number with zeros in front."""
+    found = column.filter(pc.starts_with(column, "0"))
+    return bool(pc.any(pc.match_substring_regex(found, "^0[0-9]+$")).as_py())
+
+
+def _long(column: pa.Array) -> bool:
+    """Whether all cells are whole numbers of 20 digits or more, of which float64 holds the first 16."""
+    if not len(found := column.drop_null()) or pc.min(pc.binary_length(found)).as_py() < 20:
+        return False
+    return bool(pc.all(pc.match_substring_regex(found, "^[0-9]{20,}$")).as_py())
 
 
 def _jsonl(path: Path) -> Stream:

@@ -51,7 +51,15 @@ def as_table(frame: Any) -> pa.Table:
     twice = next((n for n in table.schema.names if table.schema.names.count(n) > 1), None)
     if twice is not None:
         raise DataError(f"this {type(frame).__name__} has the column {twice!r} twice")
-    return table.cast(pa.schema([f.with_type(_plain(f.type)) for f in table.schema])).replace_schema_metadata(None)
+    return pa.table([_decoded(column) for column in table.columns], table.schema.names)
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of plain values. A dictionary's own are made plain first: Arrow takes nothing from one of views, as polars has."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(pa.dictionary(kind.index_type, _plain(kind.value_type)))
+    return column.cast(_plain(kind))
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contrapose.data.table import as_cell
+from contrapose.errors import DataError
 from contrapose_tabular.schema import FIRST, Categorical, Moment, Numeric, Part, Schema
 
 _EXACT = ("s", "ms", "us")
@@ -31,12 +32,40 @@ def by_column(schema: Schema, batch: pa.RecordBatch) -> tuple[NDArray[np.float32
     return numeric, categories
 
 
+def cell_of(cell: pa.Scalar) -> Any:
+    """An Arrow value as ``as_cell`` gives it; a time that Python can't hold as text that is no time, for ``code`` to refuse."""
+    try:
+        return as_cell(cell)
+    except (OverflowError, ValueError):  # beyond the years 1 to 9999, or in a zone that isn't known here
+        zone = getattr(cell.type, "tz", None)
+        text = (
+            (cell.cast(pa.timestamp(cell.type.unit)) if zone else cell)
+            .cast(pa.string())
+            .as_py()
+            .removesuffix(".000000")
+        )
+        text = f"{cell.value} of {cell.type}" if text.startswith("<") else text  # beyond Arrow's calendar, too
+        return f"{text} UTC in {zone}" if zone else f"{text} (Python holds the years 1 to 9999)"
+
+
+def microseconds(cells: pa.Array) -> pa.Array:
+    """Dates or times as times in microseconds, in their own zone. Raises ``DataError`` for one that Python can't hold."""
+    kind = cells.type
+    if pa.types.is_timestamp(kind) and kind.unit not in _EXACT:  # nanoseconds, which end in the year 2262
+        return cells.cast(pa.timestamp("us", kind.tz), safe=False)
+    ends = pc.min_max(cells)
+    for end in (ends["min"], ends["max"]):
+        if isinstance(found := cell_of(end), str):
+            raise DataError(f"a time beyond the calendar: {found}")
+    return cells.cast(pa.timestamp("us", getattr(kind, "tz", None)))
+
+
 def _numbers(column: Numeric, cells: pa.Array) -> NDArray[np.float64]:
     kind = cells.type
     if isinstance(column, Moment):
         if not _is_time(kind):
             return _each(column, cells, np.float64)
-        numbers = _floats(_microseconds(cells).cast(pa.int64())) / 1e6
+        numbers = _floats(microseconds(cells).cast(pa.int64())) / 1e6
     elif (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and column.cells in (None, "number"):
         numbers = _floats(cells)
     else:
@@ -45,14 +74,14 @@ def _numbers(column: Numeric, cells: pa.Array) -> NDArray[np.float64]:
         z = (numbers - column.mean) / column.std
         beyond = ~np.isnan(numbers) & ~(np.abs(z) <= np.finfo(np.float32).max)
     if beyond.any():
-        column.code(as_cell(cells[int(beyond.argmax())]))
+        column.code(cell_of(cells[int(beyond.argmax())]))
     return z
 
 
 def _codes(column: Categorical, cells: pa.Array) -> NDArray[np.int64]:
     if not (isinstance(column, Part) and _is_time(cells.type)):
         return _each(column, cells, np.int64)
-    times = _microseconds(cells)
+    times = microseconds(cells)
     part = column.name.rpartition(".")[2]
     found = {"month": pc.month, "weekday": pc.day_of_week, "hour": pc.hour}[part](times)
     first = 1 if part == "month" else 0
@@ -64,8 +93,8 @@ def _each(column: Numeric | Categorical, cells: pa.Array, dtype: Any) -> NDArray
     try:
         encoded = cells.dictionary_encode(null_encoding="encode")
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return np.array([column.code(as_cell(cell)) for cell in cells], dtype)
-    codes = np.array([column.code(as_cell(cell)) for cell in encoded.dictionary], dtype)
+        return np.array([column.code(cell_of(cell)) for cell in cells], dtype)
+    codes = np.array([column.code(cell_of(cell)) for cell in encoded.dictionary], dtype)
     return codes[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
@@ -78,7 +107,3 @@ def _floats(cells: pa.Array) -> NDArray[np.float64]:
 
 def _is_time(kind: pa.DataType) -> bool:
     return pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.unit in _EXACT)
-
-
-def _microseconds(cells: pa.Array) -> pa.Array:
-    return cells.cast(pa.timestamp("us", getattr(cells.type, "tz", None)))

@@ -54,6 +54,8 @@ def _table(data: Path):  # type: ignore[no-untyped-def]
 
     if data.is_dir() and is_packed(data):
         return packed_table(data)
+    if data.is_dir():
+        raise DataError(f"{data}: a folder is no table; one ends in {', '.join(FORMATS)}: give one of its files")
     if data.suffix.lower() not in FORMATS:
         raise DataError(f"{data}: no table; one ends in {', '.join(FORMATS)}")
     return map_table(arrow_file(data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contrapose.config.messages import show
 from contrapose.data.table import as_cell
 from contrapose.errors import ConfigError, DataError, warn
 from contrapose.types import Suggestion
+from contrapose_tabular.cells import is_blank
 from contrapose_tabular.columns import by_column
-from contrapose_tabular.drift import LOOKED_AT, require_alike
+from contrapose_tabular.drift import first_rows, require_alike, strangers
 from contrapose_tabular.infer import Type, infer
-from contrapose_tabular.schema import UNSEEN, Schema
+from contrapose_tabular.schema import UNSEEN, Schema, said
 
 Row = dict[str, NDArray[Any]]
 
@@ -49,17 +49,25 @@ class Tabular:
     def fit(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
         """Settle the schema by the cells of the training split. Raises ``ConfigError`` as ``infer`` does."""
         self.schema = infer(cells, self.types)
+        if self.schema.constant and not any(is_blank(row.get(name)) for row in cells for name in self.schema.sources):
+            warn(
+                f"nothing can be learnt of {', '.join(self.schema.sources)}: one value only in the whole training split"
+            )
         self._beside = list(getattr(cells, "names", ()))
 
     def check_cells(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
         """Compare other data's first rows with the schema; nothing before it is fitted.
 
-        Raises ``DataError`` for a column of which not one of these cells is what it was in the training split. Columns that the
-        training data lacked are told in one warning.
+        Raises ``DataError`` for a column of which not one of these cells is what it was in the training split. One that has none
+        of its words is told, and in one warning the columns that the training data lacked.
         """
         if self.schema is None:
             return
-        require_alike(self.schema, list(islice(cells, LOOKED_AT)))
+        rows = first_rows(cells)
+        require_alike(self.schema, rows)
+        for name, told in strangers(self.schema, rows).items():
+            warn(told)
+            self._told.add(name)
         new = [name for name in getattr(cells, "names", ()) if self._beside and name not in self._beside]
         if new:
             warn(f"the training data had no column {', '.join(map(repr, new))}: nothing reads what is new")
@@ -139,7 +147,7 @@ class Tabular:
     def _tell_unseen(self, name: str, cell: Any) -> None:
         if name not in self._told:
             self._told.add(name)
-            warn(f"column {name!r}: {show(cell)} isn't in the training split; such words count as unseen")
+            warn(f"column {name!r}: {said(cell)} isn't in the training split; such words count as unseen")
 
     def _fitted(self) -> Schema:
         if self.schema is None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contrapose.config.messages import show
 from contrapose.data.frame import as_table
-from contrapose.errors import ConfigError, did_you_mean
+from contrapose.errors import ConfigError, DataError, did_you_mean
 from contrapose.plugins import registry
 from contrapose_tabular.cells import as_time, as_truth, as_word, is_blank, reads_as_number
+from contrapose_tabular.columns import cell_of
 from contrapose_tabular.infer import Type
 from contrapose_tabular.tally import MANY, TOO_MANY, Tally
 
+_MARKED = re.compile(r"[-+]?[$€£¥]?\s*[-+]?\d[\d.,' ]*\s*[%$€£¥]?")
+_ONE = "one value only, which tells nothing"
+_WORDS_HERE = "numbers written with , $ or % are words here"
 SEEN = 1000
 """How many distinct words of a column are looked at to tell what they are."""
 
@@ -65,13 +71,18 @@ class TableProfile:
 def infer_schema(table: Any, types: Mapping[str, Type] | None = None) -> TableProfile:
     """What the columns of a table (of pandas, polars, pyarrow) would be taken for, but for what ``types`` says.
 
-    Nothing is fitted: a run fits its schema on its own training split. Raises ``ConfigError`` for an unknown column in ``types``,
-    ``DataError`` for what makes no table.
+    Nothing is fitted: a run fits its schema on its own training split. Raises ``ConfigError`` for an unknown column or type in
+    ``types``, ``DataError`` for what makes no table, or one without rows.
     """
     found, types = as_table(table), types or {}
-    for name in types:
+    for name, said in types.items():
         if name not in found.schema.names:
             raise ConfigError(f"there is no column {name!r}{did_you_mean(name, found.schema.names)}", ("types", name))
+        if said not in (known := get_args(Type)):
+            near = did_you_mean(str(said), known)
+            raise ConfigError(f"column {name!r}: there is no type {show(said)}{near}", ("types", name))
+    if not len(found):
+        raise DataError("the table has no rows")
     columns = zip(found.schema.names, found.columns, strict=True)
     return TableProfile(len(found), tuple(_profile(name, column, types.get(name)) for name, column in columns))
 
@@ -81,7 +92,7 @@ def _profile(name: str, column: pa.ChunkedArray, said: Type | None) -> ColumnPro
     if said is None and not _makes_one(kind):
         missing = column.null_count / len(column)
         return ColumnProfile(name, "ignored", True, 0, missing, str(kind), f"a table's columns hold no {kind}")
-    distinct = int(pc.count_distinct(column).as_py())
+    distinct = _distinct(column)
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     suggested, why, modality = (said, "types says so", None) if said else _taken(name, column, distinct, text)
     tally = Tally(name, said or (None if suggested == _default(kind) else suggested))  # as a run would
@@ -95,12 +106,15 @@ def _profile(name: str, column: pa.ChunkedArray, said: Type | None) -> ColumnPro
         else:
             count = sum(tally.words.values()) or tally.numbers.count
             missing, shows = 1 - count / len(column), _shows(tally, suggested)
-            distinct = len(tally.words) or distinct
+            distinct = 1 if tally.numbers.low == tally.numbers.high else len(tally.words) or distinct
             if not count:
                 suggested, why = "ignored", "every cell is blank"
-    if not shows:
-        words = [as_word(v) for v in column.drop_null()[:3].to_pylist()] if _makes_one(kind) else []
-        shows = ", ".join(w[:20] for w in words)
+            elif distinct == 1 and count < len(column):
+                why += "; one value only, or blank"
+            elif distinct == 1 and len(column) > 1:  # a run takes it where it is told to, as later data may have others
+                suggested, why = (said, f"{why}; one value only") if said else ("ignored", _ONE)
+    if not shows and _makes_one(kind):
+        shows = ", ".join(_example(cell)[:20] for cell in column.drop_null()[:3])
     return ColumnProfile(name, suggested, suggested != _default(kind), distinct, missing, shows, why, modality)
 
 
@@ -134,13 +148,37 @@ def _taken(name: str, column: pa.ChunkedArray, distinct: int, text: bool) -> tup
     if many and sum(len(w.split()) for w in words) > 2.5 * len(words):
         return "ignored", f"free text: modalities: {{text: {name}}}", "text"
     numbers = sum(reads_as_number(w) for w in words) / len(words)
+    marked = numbers < 0.5 and sum(_MARKED.fullmatch(w) is not None for w in words) > len(words) / 2
+    if own and marked:
+        return "ignored", f"text, each row has its own; {_WORDS_HERE}", None
     if own and numbers < 0.5 and distinct > 20:
         return "id", "each row has its own", None
     if distinct > TOO_MANY:
         return "ignored", f"more than {TOO_MANY:,} words", None
     if numbers == 1:
         return "categorical", "numbers in text; numeric where these are quantities", None
+    if marked:
+        return "categorical", _WORDS_HERE, None
     return "categorical", f"words{'; an id?' if distinct > MANY else ''}", None
+
+
+def _distinct(column: pa.ChunkedArray) -> int:
+    """How many values a column has, but for blanks; 0 where Arrow can't tell."""
+    kind = column.type
+    if pa.types.is_null(kind):
+        return 0
+    try:
+        found = int(pc.count_distinct(column).as_py())
+    except pa.ArrowNotImplementedError:  # of lists, which only types can make a column of
+        return 0
+    if not pa.types.is_floating(kind):
+        return found
+    return found - bool(pc.any(pc.is_nan(column.cast(pa.float64()))).as_py())
+
+
+def _example(cell: pa.Scalar) -> str:
+    found = cell_of(cell)
+    return found.decode(errors="backslashreplace") if isinstance(found, bytes) else as_word(found)
 
 
 def _shows(tally: Tally, type: Type) -> str:
@@ -153,7 +191,7 @@ def _shows(tally: Tally, type: Type) -> str:
     if type == "time":
         start = dt.datetime(1970, 1, 1)
         return " to ".join(str((start + dt.timedelta(seconds=s)).date()) for s in ends)
-    return " to ".join(f"{end:g}" for end in ends)
+    return " to ".join(f"{end + 0.0:g}" for end in ends)
 
 
 def _makes_one(kind: pa.DataType) -> bool:

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +42,17 @@ _FOUND = {"number": "the number ", "text": "the text ", "boolean": "", "time": "
 _LARGEST = float(np.finfo(np.float32).max)
 
 
+class Beyond(DataError):
+    """A number that float32 doesn't hold once it is standardised."""
+
+
+def said(cell: Any) -> str:
+    """A cell in a message, as a person would write it."""
+    if kind_of(cell) == "time" or isinstance(cell, Decimal):
+        return str(cell)
+    return show(cell.tolist() if isinstance(cell, (np.generic, np.ndarray)) else cell)
+
+
 @dataclass(frozen=True)
 class Numeric:
     """A column of numbers, standardised by the training split's mean and standard deviation (1 where they are all alike).
@@ -73,9 +85,11 @@ class Numeric:
         return self._standardised(as_number(cell), cell)
 
     def _standardised(self, number: float, cell: Any) -> float:
+        if math.isnan(number):
+            raise DataError(f"column {self.name!r}: {said(cell)} is no number")
         z = (number - self.mean) / self.std
         if not abs(z) <= _LARGEST:
-            raise DataError(f"column {self.name!r}: {show(cell)} is no finite number in float32")
+            raise Beyond(f"column {self.name!r}: {said(cell)} is no finite number in float32")
         return z
 
     def text(self, z: float) -> str | None:
@@ -136,7 +150,8 @@ class Categorical:
         """``MISSING``, ``UNSEEN``, or the category's number from ``FIRST``. Raises ``DataError`` for another kind of cell."""
         if is_blank(cell):
             return MISSING
-        _require(self.name, self.cells, cell)
+        if self.cells != "text" or self._bare is None or kind_of(cell) != self._bare:
+            _require(self.name, self.cells, cell)
         word = as_truth(cell) if self.truth else as_word(cell)
         if word is None:
             raise _unexpected(self.name, "boolean", cell)
@@ -148,7 +163,15 @@ class Categorical:
 
     @cached_property
     def _codes(self) -> dict[str, int]:
-        return {word: code for code, word in enumerate(self.categories, FIRST)}
+        codes = {word: code for code, word in enumerate(self.categories, FIRST)}
+        return {word.lower(): code for word, code in codes.items()} | codes if self._bare == "boolean" else codes
+
+    @cached_property
+    def _bare(self) -> Kind | None:
+        """What a CSV, which tells no text from what it spells, makes of a column of these words: where not text."""
+        if all(map(reads_as_number, self.categories)):
+            return "number"
+        return "boolean" if all(word.lower() in ("true", "false") for word in self.categories) else None
 
 
 @dataclass(frozen=True)
@@ -196,6 +219,12 @@ class Schema:
         """The columns of categories: a row's ``categories`` (C,) int64, codes."""
         return tuple(c for c in self.columns if isinstance(c, Categorical))
 
+    @property
+    def constant(self) -> bool:
+        """Whether each column had one value only, but for blanks."""
+        own = [c for c in self.columns if not isinstance(c, Part)]
+        return all(len(set(c.quantiles if isinstance(c, Numeric) else c.categories)) < 2 for c in own)
+
     def to_json(self) -> list[dict[str, Any]]:
         """The columns as JSON values."""
         return [{"is": type(c).__name__.lower(), **asdict(c)} for c in self.columns]
@@ -225,7 +254,5 @@ def _require(name: str, cells: Kind | None, cell: Any) -> None:
 
 def _unexpected(name: str, cells: Kind | None, cell: Any) -> DataError:
     expected = _EXPECTED[cells] if cells else "a number, text, a time or true or false"
-    shown = cell if kind_of(cell) == "time" else show(cell)
-    return DataError(
-        f"column {name!r}: expected {expected} as in the training split, found {_FOUND[kind_of(cell)]}{shown}"
-    )
+    found = f"{_FOUND[kind_of(cell)]}{said(cell)}"
+    return DataError(f"column {name!r}: expected {expected} as in the training split, found {found}")

@@ -10,9 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from contrapose.config.messages import show
-from contrapose.data.table import as_cell
-from contrapose.errors import ConfigError, warn
+from contrapose.errors import ConfigError, DataError, warn
 from contrapose_tabular.cells import (
     Kind,
     as_number,
@@ -24,9 +22,10 @@ from contrapose_tabular.cells import (
     reads_as_number,
     seconds,
 )
+from contrapose_tabular.columns import cell_of, microseconds
 from contrapose_tabular.moments import Moments
 from contrapose_tabular.quantiles import Quantiles
-from contrapose_tabular.schema import PARTS, Categorical, Column, Moment, Numeric, Part
+from contrapose_tabular.schema import PARTS, Categorical, Column, Moment, Numeric, Part, said
 
 MANY, TOO_MANY = 1000, 100_000
 """Numbers of categories: from the one on it is told, beyond the other refused, as encoders have weights for each."""
@@ -79,7 +78,7 @@ class Tally:
             time = as_time(cell)
             if time is None:
                 raise ConfigError(
-                    f"column {self.name!r}: {show(cell)} is no date or time: write it as 2024-12-31 or 2024-12-31T23:59"
+                    f"column {self.name!r}: {said(cell)} is no date or time: write it as 2024-12-31 or 2024-12-31T23:59"
                 )
             self._hours |= bool(time.hour or time.minute)
             self._wait(seconds(time), count)
@@ -87,7 +86,7 @@ class Tally:
             word = as_truth(cell) if self.type == "boolean" else as_word(cell)
             if word is None:
                 raise ConfigError(
-                    f"column {self.name!r}: {show(cell)} is neither true nor false: mend it, or leave it blank"
+                    f"column {self.name!r}: {said(cell)} is neither true nor false: mend it, or leave it blank"
                 )
             self.words[word] = self.words.get(word, 0) + count
             if len(self.words) > TOO_MANY:
@@ -110,7 +109,7 @@ class Tally:
                 self.add(cell, count)
         else:
             for cell in column:
-                self.add(as_cell(cell))
+                self.add(cell_of(cell))
 
     def columns(self) -> list[Column]:
         """The schema's columns, once all cells are counted; several of a column of times. Raises ``ConfigError``."""
@@ -142,13 +141,20 @@ class Tally:
         self._take(numbers)
 
     def _add_times(self, column: pa.Array) -> None:
+        zone = getattr(column.type, "tz", None)
         try:
-            times = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
-            self._meet(times[0].as_py())
-            self._take(times.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6)
-            self._hours |= pc.any(pc.or_(pc.not_equal(pc.hour(times), 0), pc.not_equal(pc.minute(times), 0))).as_py()
-        except (pa.ArrowException, OverflowError, ValueError) as error:
-            raise ConfigError(f"column {self.name!r} holds a time beyond the calendar: {show(str(error))}") from None
+            pa.scalar(0, pa.timestamp("s", zone)).as_py()
+        except (KeyError, ValueError):
+            raise ConfigError(
+                f"column {self.name!r} has times in the zone {zone!r}, which isn't known here: convert it to UTC"
+            ) from None
+        try:
+            times = microseconds(column)
+        except DataError as error:
+            raise ConfigError(f"column {self.name!r} holds {error}; mend it, or leave it blank") from None
+        self._meet(times[0].as_py())
+        self._take(times.cast(pa.int64()).to_numpy(zero_copy_only=False) / 1e6)
+        self._hours |= pc.any(pc.or_(pc.not_equal(pc.hour(times), 0), pc.not_equal(pc.minute(times), 0))).as_py()
 
     def _meet(self, cell: Any) -> Kind:
         """What a cell that isn't blank is read as. Raises ``ConfigError`` where it makes no column, or isn't like the others."""
@@ -184,7 +190,8 @@ class Tally:
         self._quantiles.add(numbers)
 
     def _no_number(self, cell: Any) -> ConfigError:
-        return ConfigError(f"column {self.name!r}: {show(cell)} is no finite number: mend it, or leave it blank")
+        what = "finite number" if kind_of(cell) == "number" else "number"
+        return ConfigError(f"column {self.name!r}: {said(cell)} is no {what}: mend it, or leave it blank")
 
     def _no_category(self) -> str:
         return f"where each is but a name, say types: {{{self.name}: id}}, and numbers in text are {{{self.name}: numeric}}"
@@ -195,7 +202,7 @@ class Tally:
         if len(self._examples) > 1:
             (a, one), (b, other) = self._examples.items()
             raise ConfigError(
-                f"column {self.name!r} mixes {_PLURAL[a]} and {_PLURAL[b]}, {show(one)} and {show(other)}: mend it, leave what "
+                f"column {self.name!r} mixes {_PLURAL[a]} and {_PLURAL[b]}, {said(one)} and {said(other)}: mend it, leave what "
                 f"isn't known blank, or say types: {{{self.name}: categorical}}"
             )
 
@@ -204,5 +211,5 @@ def _cells(values: pa.Array) -> list[Any]:
     try:
         found: list[Any] = values.to_pylist()
         return found
-    except UnicodeDecodeError:  # text that isn't UTF-8 is told as bytes
-        return [as_cell(value) for value in values]
+    except (ValueError, OverflowError):  # text that isn't UTF-8, and times that Python can't hold
+        return [cell_of(value) for value in values]
