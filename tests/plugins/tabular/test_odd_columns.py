@@ -230,22 +230,21 @@ def test_a_number_in_a_column_of_words_is_still_refused() -> None:
 def test_a_csv_keeps_apart_what_differs(tmp_path: Path) -> None:
     columns = {
         "hash": [str(2**63 + i) for i in range(N)],
-        "longer": [str(10**25 + i) for i in range(N)],
         "outlier": [*map(str, range(N - 1)), str(10**25)],
         "padded": ["1", "02", "NA", *["3"] * (N - 3)],
         "decimal": ["0.5", "00.25", "0", *["3"] * (N - 3)],
     }
     table = read(csv(tmp_path, **columns))
-    assert [str(kind) for kind in table.schema.types] == ["uint64", "string", "double", "string", "double"]
-    assert [len(table.column(name).unique()) for name in ("hash", "longer")] == [N, N]
+    assert [str(kind) for kind in table.schema.types] == ["uint64", "double", "string", "double"]
+    assert len(table.column("hash").unique()) == N
 
 
 def test_what_comes_late_in_a_csv_fits_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "BATCH_BYTES", 1 << 10)
-    columns = {"a": ["-1", "2"] * 200, "b": ["5"] * 400, "c": ["1" * 21] * 400}
-    for name, late in {"a": str(2**63), "b": "true", "c": "7"}.items():
+    columns = {"a": ["-1", "2"] * 200, "b": ["5"] * 400}
+    for name, late in {"a": str(2**63), "b": "true"}.items():
         columns[name] += [late] * 200  # whole blocks of it
-    assert [str(kind) for kind in read(csv(tmp_path, **columns)).schema.types] == ["double", "string", "double"]
+    assert [str(kind) for kind in read(csv(tmp_path, **columns)).schema.types] == ["double", "string"]
 
 
 def test_a_column_of_which_training_saw_no_word_is_told(tmp_path: Path) -> None:

@@ -62,18 +62,15 @@ def _parquet(path: Path) -> Stream:
 def _csv(path: Path) -> Stream:
     """Two passes: a column's type is the narrowest that fits all of it, which no first block can tell.
 
-    Whole numbers that are written with zeros in front (01234) are text, and so is a column of nothing but whole numbers that are
-    too long for 64 bits: they are names, which numbers would make others of.
+    Whole numbers that are written with zeros in front (01234) are text: they are names, which numbers would make others of.
     """
     names: list[str] | None = None
     candidates: list[list[pa.DataType]] = []
     again = True
     while again:  # what a later block leaves of a column's types may not fit the blocks before it
         rows, last, again = 0, None, False
-        long: set[int] = set()
         for batch in _csv_text(path):
-            own = {i for i, column in enumerate(batch.columns) if (i in long or not rows) and _long(column)}
-            long, first = own, not rows
+            first = not rows
             rows, last = rows + len(batch), batch if len(batch) else last
             names = names or batch.schema.names
             candidates = candidates or [[*NUMBERS, pa.bool_(), pa.string()] for _ in names]
@@ -86,9 +83,6 @@ def _csv(path: Path) -> Stream:
         return pa.schema([]), iter(())
     if last is not None and "\n" in (last.columns[-1][-1].as_py() or "") and not _ends_in_quote(path):
         raise DataError(f"{path}: the quote that opens in row {rows + 1} is never closed, so that the rest is one cell")
-    for i in long:
-        if candidates[i][0] == pa.float64():
-            candidates[i] = [pa.string()]
     schema = pa.schema([(n, kinds[0]) for n, kinds in zip(names, candidates, strict=True)])
     batches = (
         pa.record_batch([_parse(c, f.type) for c, f in zip(b.columns, schema, strict=True)], schema=schema)
@@ -141,13 +135,6 @@ def _padded(column: pa.Array) -> bool:
     """Whether any cell is a whole number with zeros in front."""
     found = column.filter(pc.starts_with(column, "0"))
     return bool(pc.any(pc.match_substring_regex(found, "^0[0-9]+$")).as_py())
-
-
-def _long(column: pa.Array) -> bool:
-    """Whether all cells are whole numbers of 20 digits or more, of which float64 holds the first 16."""
-    if not len(found := column.drop_null()) or pc.min(pc.binary_length(found)).as_py() < 20:
-        return False
-    return bool(pc.all(pc.match_substring_regex(found, "^[0-9]{20,}$")).as_py())
 
 
 def _jsonl(path: Path) -> Stream:
