@@ -52,13 +52,15 @@ def load(from_pretrained: Callable[..., T], where: str, argument: str, **options
 
 def same_words(tokenizer: str, path: str) -> bool:
     """Whether one's tokens have the ids that they have in the other's, if both are at hand; either may have some more."""
-    if Path(tokenizer).expanduser().resolve() == Path(path).expanduser().resolve():
+    given_at, own_at = Path(tokenizer).expanduser(), Path(path).expanduser()
+    # A folder's user may be offline: even told to look here alone, transformers asks the hub for a name.
+    if given_at.resolve() == own_at.resolve() or (own_at.is_dir() and not given_at.exists()):
         return True
-    given, own = _vocabulary(tokenizer, local_files_only=True), _vocabulary(path)
+    given, own = _vocabulary(tokenizer), _vocabulary(path)
     return given is None or own is None or given.items() <= own.items() or own.items() <= given.items()
 
 
-def _vocabulary(where: str, **options: Any) -> dict[str, int] | None:
+def _vocabulary(where: str) -> dict[str, int] | None:
     """The ids of the tokens of a tokenizer file, a folder or a name on the hub; None where it can't be had."""
     from transformers import AutoTokenizer
 
@@ -66,9 +68,7 @@ def _vocabulary(where: str, **options: Any) -> dict[str, int] | None:
     try:
         if path.is_file():
             return Tokenizer.from_file(str(path)).get_vocab()
-        return load(
-            lambda *args, **kw: AutoTokenizer.from_pretrained(*args, **kw).get_vocab(), where, "tokenizer", **options
-        )
+        return load(lambda *args, **kw: AutoTokenizer.from_pretrained(*args, **kw).get_vocab(), where, "tokenizer")
     except Exception:  # as `load`; the tokenizers library raises nothing narrower
         return None
 
