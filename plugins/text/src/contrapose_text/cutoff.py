@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from contrapose.draws import keyed_uniform
+from contrapose.errors import ConfigError
 
 TOKENS, FEATURES = 0, 1
 """Seeds of the two draws."""
@@ -19,14 +20,25 @@ TOKENS, FEATURES = 0, 1
 def cutoff(net: Any, mask: Tensor, cut: Mapping[str, Tensor] | None) -> Iterator[None]:
     """Within it, ``net`` embeds the tokens at ``mask`` (n, L) bool with what ``cut`` says set to zero; as ever where it is None.
 
-    ``cut`` holds (n,) ``seed`` int64, ``tokens`` and ``features`` float, shares in [0, 1).
+    ``cut`` holds (n,) ``seed`` int64, ``tokens`` and ``features`` float, shares in [0, 1). Raises ``ConfigError`` for a network
+    that doesn't embed each token once, as one that reads characters or fills texts up inside.
     """
     if cut is None:
         yield
         return
+    refusal = f"{type(net).__name__} has no embeddings of tokens that could be cut off: leave text/cutoff out"
     # Where tokens have their positions and types; a model without such a part has embeddings of words alone.
-    embeddings = getattr(net, "embeddings", None) or net.get_input_embeddings()
-    with embeddings.register_forward_hook(lambda module, inputs, output: cut_off(output, mask, **cut)):
+    try:
+        embeddings = getattr(net, "embeddings", None) or net.get_input_embeddings()
+    except NotImplementedError:
+        raise ConfigError(refusal) from None
+
+    def hook(module: Any, inputs: Any, output: Any) -> Tensor:
+        if not isinstance(output, Tensor) or output.shape[:2] != mask.shape:
+            raise ConfigError(refusal)
+        return cut_off(output, mask, **cut)
+
+    with embeddings.register_forward_hook(hook):
         yield
 
 

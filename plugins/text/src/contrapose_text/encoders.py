@@ -6,18 +6,16 @@ transformers is imported when an encoder is made, since that takes seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from contrapose.config.json import parse
 from contrapose.data.failure import one_line
-from contrapose.errors import ConfigError, did_you_mean
+from contrapose.errors import ConfigError
 from contrapose.types import tree_take
-from contrapose_text import hub
+from contrapose_text import hub, networks
 from contrapose_text.cutoff import cutoff
 from contrapose_text.lora import Lora, attach
 from contrapose_text.masking import states_at
@@ -34,14 +32,20 @@ class Pooled(nn.Module):
 
     modality = "text"
 
-    def __init__(self, net: nn.Module, pooling: Pooling) -> None:
+    def __init__(self, net: nn.Module, pooling: Pooling, argument: str = "config") -> None:
+        """Raises ``ConfigError``, under ``argument`` or the pooling, for a network that can't be run as it is here."""
         super().__init__()
         self.net = net
         self.pooling: Pooling = pooling
         config: Any = net.config
-        self.dims: Mapping[str, int] = dict.fromkeys(("pooled", "masked"), config.hidden_size)
+        width = getattr(config, "hidden_size", None)
+        if width is None:
+            raise ConfigError(f"a {config.model_type} has no hidden_size: it is no encoder of texts alone", (argument,))
+        self.dims: Mapping[str, int] = dict.fromkeys(("pooled", "masked"), width)
         if pooling in LAYERS:
-            _layer(net, pooling)
+            networks.layer(net, pooling)
+        networks.rest(net)
+        networks.probe(net, self._run, width, argument)
 
     def forward(self, data: Mapping[str, Any]) -> dict[str, Tensor]:
         """``ids`` int64 and ``mask`` bool (n, L), true where there is a token, and perhaps ``cut`` and ``masked``, to two taps.
@@ -71,12 +75,17 @@ class Pooled(nn.Module):
             return pool(last, mask, self.pooling), last
         # output_hidden_states would leave hooks in the transformer that can't be pickled.
         other: list[Any] = []
-        handle = _layer(self.net, self.pooling).register_forward_hook(
-            lambda layer, inputs, output: other.append(output)
+        handle = networks.layer(self.net, self.pooling).register_forward_hook(
+            lambda layer, inputs, output: other.append(output[0] if isinstance(output, tuple) else output)
         )
         with handle:
             last = self._last(ids, mask)
-        return pool(last, mask, self.pooling, other[0][0] if isinstance(other[0], tuple) else other[0]), last
+        # Longformer's layers fill texts up, XLNet's have the tokens first.
+        if len(other) != 1 or other[0].shape != last.shape:
+            raise ConfigError(
+                f"the layers of {type(self.net).__name__} give no state for each token; choose mean", ("pooling",)
+            )
+        return pool(last, mask, self.pooling, other[0]), last
 
     def _last(self, ids: Tensor, mask: Tensor) -> Tensor:
         last: Tensor = self.net(input_ids=ids, attention_mask=mask.long()).last_hidden_state
@@ -143,6 +152,7 @@ class Pretrained(Pooled):
             layer ("first-last", SimCSE's) or of the last two ("last-two", ConSERT's). SimCSE's models take "cls", most sentence
             transformers "mean".
         lora: train small matrices beside those of the network, which stay as they are: ``{rank: 8, alpha: 16}``. Needs peft.
+        dropout: everywhere that the model has it, attention included, instead of what it was pretrained with.
         vocabulary: number of the tokenizer's tokens; the modality says it.
         max_length: most tokens of a text; the modality says it.
         tokenizer: where the tokenizer is from; the modality says it.
@@ -153,11 +163,12 @@ class Pretrained(Pooled):
         path: str,
         pooling: Pooling = "mean",
         lora: Lora | None = None,
+        dropout: Rate | None = None,
         vocabulary: int | None = None,
         max_length: int | None = None,
         tokenizer: str | None = None,
     ) -> None:
-        from transformers import AutoModel
+        from transformers import AutoConfig, AutoModel
 
         if tokenizer == TRAINED:
             raise ConfigError(
@@ -165,22 +176,31 @@ class Pretrained(Pooled):
                 f"give modalities.text the argument tokenizer: {path}",
                 ("path",),
             )
-        net, report = hub.load(AutoModel.from_pretrained, path, "path", output_loading_info=True, dtype=torch.float32)
-        _encoder_alone(net, path, "path")
+        options: dict[str, Any] = {"output_loading_info": True, "dtype": torch.float32}
+        if dropout is not None:
+            options["config"] = hub.load(AutoConfig.from_pretrained, path, "path")
+            networks.drop(options["config"], dropout, path)
+        net, report = hub.load(AutoModel.from_pretrained, path, "path", **options)
+        networks.encoder_alone(net, path, "path")
         if absent := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
             raise ConfigError(f"{path} lacks weights of its model: {', '.join(absent[:3])}, ...", ("path",))
-        known, longest = net.get_input_embeddings().num_embeddings, _longest(net)
-        if vocabulary is not None and vocabulary > known:
+        known, longest = networks.known(net), networks.longest(net)
+        if vocabulary is not None and known is not None and vocabulary > known:
             raise ConfigError(
                 f"the tokenizer has {vocabulary} tokens, but {path} knows {known}: "
                 f"give modalities.text the argument tokenizer: {path}",
+                ("path",),
+            )
+        if tokenizer is not None and not hub.same_words(tokenizer, path):
+            raise ConfigError(
+                f"the tokenizer {tokenizer} isn't that of {path}: give modalities.text the argument tokenizer: {path}",
                 ("path",),
             )
         if max_length is not None and longest is not None and max_length > longest:
             raise ConfigError(f"{path} takes {longest} tokens; set modalities.text.max_length to that", ("path",))
         if lora is not None:
             attach(net, lora)
-        super().__init__(net.train(), pooling)
+        super().__init__(net.train(), pooling, "path")
 
 
 class FromConfig(Pooled):
@@ -208,7 +228,7 @@ class FromConfig(Pooled):
     ) -> None:
         from transformers import AutoModel
 
-        made = _config(config)
+        made = networks.config_of(config)
         made.vocab_size, made.pad_token_id = vocabulary, pad
         try:
             net = AutoModel.from_config(made, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False)
@@ -216,63 +236,11 @@ class FromConfig(Pooled):
             raise ConfigError(
                 f"transformers can't make a {made.model_type} of it: {one_line(error)}", ("config",)
             ) from error
-        _encoder_alone(net, made.model_type, "config")
-        longest = _longest(net)
+        networks.encoder_alone(net, made.model_type, "config")
+        longest = networks.longest(net)
         if longest is not None and max_length > longest:
             raise ConfigError(
                 f"it takes {longest} tokens, but texts have up to {max_length}: raise max_position_embeddings",
                 ("config",),
             )
         super().__init__(net.train(), pooling)
-
-
-def _config(said: dict[str, Any] | str) -> Any:
-    """transformers' config of a mapping or a path. Raises ``ConfigError``."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    if isinstance(said, str):
-        path = Path(said).expanduser()
-        file = path / "config.json" if path.is_dir() else path
-        try:
-            said = parse(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{file} can't be read as a config.json: {one_line(error)}", ("config",)) from error
-        if not isinstance(said, dict):
-            raise ConfigError(f"{file} holds no mapping", ("config",))
-    arguments = dict(said)
-    kind = arguments.pop("model_type", None)
-    if kind not in CONFIG_MAPPING:
-        raise ConfigError(
-            f"transformers knows no model_type {kind!r}{did_you_mean(str(kind), [*CONFIG_MAPPING])}", ("config",)
-        )
-    try:
-        return CONFIG_MAPPING[kind](**arguments)
-    except Exception as error:  # of the types of its values, in its own way
-        raise ConfigError(f"transformers can't read it as a {kind}: {one_line(error)}", ("config",)) from error
-
-
-def _encoder_alone(net: Any, name: str, argument: str) -> None:
-    """Leave out BERT's pooler, which would have no gradient and often no weights. Raises ``ConfigError`` for a decoder too."""
-    if net.config.is_encoder_decoder:
-        raise ConfigError(f"{name} is an encoder with a decoder; encoders alone are supported", (argument,))
-    if getattr(net, "pooler", None) is not None:
-        net.pooler = None
-
-
-def _longest(net: Any) -> int | None:
-    """Most tokens that a network has positions for. RoBERTa's kin begin to count after the pad."""
-    positions: int | None = getattr(net.config, "max_position_embeddings", None)
-    learnt = getattr(getattr(net, "embeddings", None), "position_embeddings", None)
-    before = getattr(learnt, "padding_idx", None)
-    return positions if positions is None or before is None else positions - before - 1
-
-
-def _layer(net: Any, pooling: Pooling) -> nn.Module:
-    """The layer that ``pooling`` averages with the last."""
-    count = net.config.num_hidden_layers
-    for module in net.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            if count < -LAYERS[pooling]:
-                raise ConfigError(f"{pooling} needs two layers, and the network has one", ("pooling",))
-            return module[LAYERS[pooling]]
-    raise ConfigError(f"the layers of {type(net).__name__} can't be told apart; choose mean", ("pooling",))

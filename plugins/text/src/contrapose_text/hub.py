@@ -10,9 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tokenizers import Tokenizer
+
 from contrapose.errors import ConfigError
 
 T = TypeVar("T")
+TOKENIZERS = ("tokenizer*.json", "*vocab*", "*.model", "*.spm", "*.tiktoken", "tekken.json")
+"""Names of the files that hold a tokenizer's words."""
+
+LONGEST = 300
+"""Most characters of a reason that is told whole."""
+
 _NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -24,13 +32,15 @@ def load(from_pretrained: Callable[..., T], where: str, argument: str, **options
     folder = Path(where).expanduser()
     if folder.is_dir():
         where, options = str(folder), {**options, "local_files_only": True}
+        if argument == "tokenizer" and not _has_words(folder):  # of some models transformers would make one of no words
+            raise ConfigError(f"the folder {where} holds no tokenizer", (argument,))
     elif not _NAME.fullmatch(where):
         raise ConfigError(f"there is no folder {where}", (argument,))
     try:
         with quiet():
             return from_pretrained(where, trust_remote_code=False, **options)
     except Exception as error:  # transformers raises a dozen kinds, for a broken file as for a missing network
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = _reason(error)
         if folder.is_dir():
             raise ConfigError(f"the folder {where} can't be loaded: {reason}", (argument,)) from error
         raise ConfigError(
@@ -38,6 +48,40 @@ def load(from_pretrained: Callable[..., T], where: str, argument: str, **options
             "offline, give the path of a folder",
             (argument,),
         ) from error
+
+
+def same_words(tokenizer: str, path: str) -> bool:
+    """Whether one's tokens have the ids that they have in the other's, if both are at hand; either may have some more."""
+    given_at, own_at = Path(tokenizer).expanduser(), Path(path).expanduser()
+    # A folder's user may be offline: even told to look here alone, transformers asks the hub for a name.
+    if given_at.resolve() == own_at.resolve() or (own_at.is_dir() and not given_at.exists()):
+        return True
+    given, own = _vocabulary(tokenizer), _vocabulary(path)
+    return given is None or own is None or given.items() <= own.items() or own.items() <= given.items()
+
+
+def _vocabulary(where: str) -> dict[str, int] | None:
+    """The ids of the tokens of a tokenizer file, a folder or a name on the hub; None where it can't be had."""
+    from transformers import AutoTokenizer
+
+    path = Path(where).expanduser()
+    try:
+        if path.is_file():
+            return Tokenizer.from_file(str(path)).get_vocab()
+        return load(lambda *args, **kw: AutoTokenizer.from_pretrained(*args, **kw).get_vocab(), where, "tokenizer")
+    except Exception:  # as `load`; the tokenizers library raises nothing narrower
+        return None
+
+
+def _has_words(folder: Path) -> bool:
+    names = {file.name for pattern in TOKENIZERS for file in folder.glob(pattern)}
+    return bool(names - {"tokenizer_config.json"})
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a message, or all of it in one where that only announces what follows."""
+    first = (str(error).splitlines() or [type(error).__name__])[0].rstrip()
+    return (" ".join(str(error).split())[:LONGEST] if first.endswith(":") else first).rstrip(".")
 
 
 @contextmanager
