@@ -157,14 +157,8 @@ def test_a_tokenizer_without_a_pad_gets_one(tmp_path: Path, config: dict[str, An
             "first-last",
             "clip_text_model with pooling first-last gives other",
         ),
-        (
-            {"model_type": "xlm", "emb_dim": 32, "n_layers": 3, "n_heads": 2},
-            "first-last",
-            "xlm with pooling first-last",
-        ),
         ({"model_type": "fnet", **SMALL}, "mean", "fnet with pooling mean gives other embeddings"),
         ({"model_type": "yoso", **SMALL}, "max", "yoso with pooling max gives other embeddings"),
-        ({"model_type": "canine", **SMALL}, "mean", "canine fails on short texts"),
     ],
 )
 def test_what_transformers_reads_otherwise_is_not_left(
