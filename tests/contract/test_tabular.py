@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from contrapose import Batch, Method, ViewBatch
+from contrapose import Batch, Method, Sample, ViewBatch
 from contrapose.testing import (
     EncoderContract,
     LossContract,
@@ -70,11 +72,22 @@ class TestCorruptions(ViewContract):
     specs: dict[str, dict[str, Any]] = {
         "tabular/scarf": {"rate": 0.4},
         "tabular/vime": {},
-        "tabular/conditional": {"rate": 0.4},
         "tabular/subset": {"which": 1, "of": 2},
         "tabular/subsets": {"of": 2},
     }
     cells = ROWS
+
+
+class TestConditional(ViewContract):
+    """Fitted on rows with labels; those that it then views have none, and draw from all."""
+
+    spec = "tabular/conditional"
+    arguments = {"rate": 0.4}
+    cells = ROWS
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        return [replace(sample, meta={"label": i % 3}) for i, sample in enumerate(super().samples)]
 
 
 class TestBernoulliScarf(ViewContract):

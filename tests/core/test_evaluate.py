@@ -208,3 +208,47 @@ def test_a_difference_over_other_rows_is_not_called_paired():
     made = row("x", Score("m", "wave", np.ones(3), a), Score("m", "wave", np.zeros(3), b))
     assert made.gain == 1
     assert made.gain_interval is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        ({"train": 1, "test": 1}, "label has one value in train"),
+        ({"train": -1, "test": -1}, "label is blank in all of train"),
+        ({"train": None, "test": -1}, "label is blank in all of test"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_and_the_footer_is_of_what_is_shown(tmp_path, labels, why):
+    class Constant(Run):
+        def embed(self, split, head):
+            made = super().embed(split, head)
+            for part in made.values():
+                if labels[split] is not None and part.columns:
+                    part.columns["label"] = np.full_like(part.columns["label"], labels[split])
+            return made
+
+    found = evaluate(Constant(tmp_path), baseline=False, draws=10)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(found)
+    text = console.export_text()
+    assert f"kNN, linear probe, linear SVM of wave, note: not measured, as {why}." in text
+    assert "R@k in %; chance: k / gallery." in text
+    assert "accuracies" not in text
+    saved = json.loads((tmp_path / "evaluation.json").read_text())
+    assert any(line.endswith(f"as {why}.") for line in saved["unmeasured"])
+
+
+@pytest.mark.parametrize(
+    ("names", "footer"),
+    [
+        (["knn"], "Accuracies in %; chance: train's commonest class."),
+        (["retrieval", "knn"], "R@k and accuracies in %; chance: k / gallery, or train's commonest class."),
+        (["geometry"], None),
+    ],
+)
+def test_the_footer_speaks_of_what_is_shown(tmp_path, names, footer):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(evaluate(Run(tmp_path, options={"evaluators": names}), baseline=False, draws=10))
+    text = console.export_text()
+    assert footer in text if footer else "chance:" not in text
+    assert "not measured" not in text

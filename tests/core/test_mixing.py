@@ -17,12 +17,14 @@ from tests.end_to_end.waves import write_project
 from tests.reference import formulas as ref
 from torch import Tensor
 
+from contrapose.cli import main
 from contrapose.config import Config
 from contrapose.data import make_loader
 from contrapose.engine.build import Parts
 from contrapose.engine.run import train
 from contrapose.errors import ConfigError
 from contrapose.plugins import configure
+from contrapose.report.preview import as_text
 from contrapose.types import Batch, Sample, ViewBatch
 from contrapose.views import BatchMixer, Mix, ViewPlan
 
@@ -129,10 +131,10 @@ def test_plan_errors_have_their_path(key: str, node: Any, slots: Any, says: str,
     assert error.value.path == ("views", key, *at)
 
 
-def test_a_sheet_shows_no_mixed_views() -> None:
+def test_a_sheet_names_mixed_views_and_makes_none_of_a_sample() -> None:
     made = plan({"pulse": "jitter"}, own={"mixed": MIXED})
     sheet = made.maker(0, sheet=True)
-    assert "pulse/mixed" not in sheet.names
+    assert sheet.names == made.names
     views, failed = sheet(Sample(1, {"pulse": np.zeros(3)}), 0)
     assert [v.name for v in views] == ["pulse/query", "pulse/key"]
     assert not failed
@@ -271,3 +273,22 @@ def test_a_modality_that_cannot_be_mixed_is_said_before_a_run_is_made(project: P
             next(iter(parts.train_loader()))
     finally:
         parts.modalities["wave"].dtype = torch.float32  # type: ignore[misc]
+
+
+def test_a_sheet_of_views_draws_the_mixes_or_says_why_not(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr("contrapose.report.pictures.view_sheet", lambda *args: drawn.append(args[:2]))
+    asked = ["views", str(project), "-n", "4", "--set", "method=mixco", "--plugin", str(WAVES)]
+    assert main([*asked, "-o", str(project.parent / "v.png")]) == 0
+    assert "failed" not in capsys.readouterr().out
+    rows, columns = drawn[0]
+    at = columns.index(("wave", "mixed"))
+    words = [as_text(previews[at]) for _, previews in rows]
+    assert [word == "mixed into another's" for word in words] == [False, False, True, True]
+
+    monkeypatch.setattr(Mix, "mix", lambda *args: 1 / 0)
+    assert main([*asked, "-o", str(project.parent / "v.png")]) == 0
+    assert "failed: wave/mixed isn't drawn: ZeroDivisionError: division by zero" in capsys.readouterr().out
+    assert {as_text(previews[at]) for _, previews in drawn[1][0]} == {"not drawn"}

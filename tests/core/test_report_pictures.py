@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from contrapose.report.canvas import DPI, HIT
+from contrapose.report.canvas import DPI, HIT, Canvas
 from contrapose.report.plots import embedding_map, loss_curves
 from contrapose.report.preview import as_text, fit_text
 from contrapose.report.sheets import retrieval_sheet, view_sheet
@@ -111,3 +111,19 @@ def test_text_is_cut_to_its_box():
         assert max(map(len, lines)) * points * 0.62 <= width * 72
         assert lines[-1].endswith("…")
     assert fit_text("short\n\nlines", 2, 2, 8) == "short\n\nlines"
+
+
+def test_a_note_is_wrapped_not_cut(tmp_path, monkeypatch):
+    said = []
+    words = Canvas.words
+    monkeypatch.setattr(
+        Canvas, "words", lambda self, x, y, text, **more: said.append(text) or words(self, x, y, text, **more)
+    )
+    note = "4 of 280 train samples, drawn with seed 0; views of epoch 0, and more than a line of a narrow sheet holds"
+    view = view_sheet([("#0", [png(0)])], [("m", "original")], tmp_path / "a.png", note=note)
+    assert note in [text.replace("\n", " ") for text in said]
+    plain = view_sheet([("#0", [png(0)])], [("m", "original")], tmp_path / "b.png", note="short")
+    assert read(view).shape[0] > read(plain).shape[0]
+    rows = [(png(0), [(png(1), 0.5, True)])]
+    retrieval_sheet(rows, "wave", "note", tmp_path / "c.png", note)
+    assert [text.replace("\n", " ") for text in said].count(note) == 2

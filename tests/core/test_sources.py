@@ -9,6 +9,7 @@ from tests.reference import formulas as ref
 
 from contrapose import Method
 from contrapose.draws import keyed_uniform
+from contrapose.errors import ConfigError
 from contrapose.sources.centroids import density
 from contrapose.types import ident
 
@@ -94,3 +95,17 @@ def test_stored_rows_keep_their_labels_and_change_their_origin() -> None:
     out = method.loss(batch(QK, 5, 1))
     assert out.loss > 0
     assert set(queue.rows(method._out).meta["origin"].tolist()) == {ident("queue")}
+
+
+def test_a_mean_by_a_column_that_no_row_has_offers_none_of_the_cores_own() -> None:
+    """Rows have ``has:span``, whether a sample has views of the branch: nobody could name it."""
+    data = {
+        "branches": {"span": {"views": "*"}},
+        "sources": {"centre": {"use": "mean", "of": "span/key", "by": "span"}},
+        "terms": {"it": {"query": "span/query", "keys": ["centre"]}},
+    }
+    method = Method.from_data(data, {"pulse": Net("pulse")}).double()
+    with pytest.raises(ConfigError, match="no column 'span' in span/key, which its views or meta must bring") as error:
+        method.loss(batch(QK, 5))
+    assert "has:" not in error.value.message
+    assert error.value.path == ("method", "sources", "centre", "by")

@@ -24,6 +24,11 @@ def ident(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 2
 
 
+def offered(columns: Iterable[str]) -> list[str]:
+    """Those columns of rows that a message may offer: not the core's own (``has:branch``)."""
+    return [column for column in columns if ":" not in column]
+
+
 def matches(view: str, globs: Iterable[str]) -> bool:
     """Whether a view name ``modality/slot`` fits one of the globs; a glob without ``/`` speaks of the slot alone."""
     slot = view.rpartition("/")[2]

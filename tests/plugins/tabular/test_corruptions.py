@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import stats
+from tests.plugins.tabular.rows import BOTH
 
 from contrapose import Batch, ConfigError, Sample, ViewBatch
 from contrapose.config import build
+from contrapose.errors import ContraposeWarning
 from contrapose.views import ViewPlan
 from contrapose_tabular.choice import Choice
 from contrapose_tabular.conditional import Conditional
@@ -255,3 +259,50 @@ def test_messages(samples: list[Sample]) -> None:
         Subsets(of=12).fit(samples)
     with pytest.raises(ConfigError, match="of 4 subsets the last is number 3, not 4"):
         build("view", {"use": "tabular/subset", "which": 4})
+
+
+@pytest.mark.parametrize(
+    ("meta", "says"),
+    [
+        ({"label": 1, "kind": 2}, "no column 'Kind' under meta; did you mean 'kind'?"),
+        ({"label": 1}, "no column 'Kind' under meta; there is label"),
+        ({}, "no column 'Kind' under meta: add meta: {Kind: COLUMN}"),
+        ({"Kind": -1}, "'Kind' is blank in the whole training split"),
+    ],
+)
+def test_conditional_refuses_a_column_that_tells_no_group(
+    samples: list[Sample], meta: dict[str, int], says: str
+) -> None:
+    """At its key, in a list too."""
+    rows = [replace(s, meta=meta) for s in samples]
+    for node, at in [(Conditional("Kind"), ()), ([Scarf(), Conditional("Kind")], (1,))]:
+        plan = ViewPlan.from_config({"tabular.a": node}, None, build, ["tabular"])
+        with pytest.raises(ConfigError) as error:
+            plan.fit(lambda modality: rows)
+        assert error.value.message == says
+        assert error.value.path == ("tabular.a", *at, "within")
+
+
+def test_in_batch_refuses_a_rate_that_redraws_nothing() -> None:
+    """Where the table is known as it is built, and else as it mixes; by chance alone it may redraw nothing."""
+    says = "tabular/in-batch at rate 0.05 redraws none of 5 columns"
+    node = {"use": "tabular/in-batch", "of": "x", "rate": 0.05}
+    with pytest.raises(ConfigError, match=says) as error:
+        build("view", node, ("views", "tabular.b"), schema=BOTH)
+    assert error.value.path == ("views", "tabular.b", "rate")
+    with pytest.raises(ConfigError, match="redraws none of 11 columns"):
+        mixed(InBatch("x", 0.05), unlike(4))
+    build("view", {**node, "choose": "bernoulli"}, schema=BOTH)
+    build("view", {**node, "rate": 0.2}, schema=BOTH)
+
+
+def test_subsets_name_the_columns_that_are_in_none() -> None:
+    row = {"numeric": np.zeros(3, np.float32), "categories": np.full(2, 2)}
+    rows = [Sample(0, {"tabular": row})]
+    for view in ({"use": "tabular/subsets", "of": 3}, {"use": "tabular/subset", "of": 3, "which": 2}):
+        with pytest.warns(ContraposeWarning, match="^5 columns don't divide into 3 subsets; in none is: c, d$") as told:
+            build("view", view, schema=BOTH).fit(rows)
+        assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build("view", {"use": "tabular/subsets", "of": 5}, schema=BOTH).fit(rows)

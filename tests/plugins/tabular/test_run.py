@@ -17,6 +17,7 @@ import contrapose as cp
 from contrapose.cli import main
 from contrapose.engine.build import Parts
 from contrapose.errors import ContraposeWarning
+from contrapose.report.preview import as_text
 
 FURNITURE = Path(__file__).parents[3] / "examples/data/furniture/furniture.parquet"
 COLUMNS = ["width", "depth", "height", "elevation", "movable"]
@@ -176,3 +177,60 @@ def test_other_data_of_another_schema(tmp_path: Path) -> None:
         ("tabular", "column 'size': expected a number as in the training split, found the text 'large'")
     ]
     assert run.embed(reader)["tabular"].ids.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["Size", "kind"], "has no column 'size', which the run's tabular reads; did you mean 'Size'?"),
+        (["kind"], "has no column 'size', which the run's tabular reads"),
+        (["split"], "has none of the run's columns (tabular: size, kind)"),
+    ],
+)
+def test_other_data_that_lack_a_column_are_told_which(
+    things: cp.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], says: str
+) -> None:
+    data = write_csv(tmp_path / "o.csv", [{name: row[name.lower()] for name in names} for row in THINGS])
+    assert main(["embed", str(things.dir), str(data), "-o", str(tmp_path / "z.parquet")]) == 1
+    assert capsys.readouterr().err.strip().endswith(f"{data} {says}")
+
+
+@pytest.fixture(scope="module")
+def things(tmp_path_factory: pytest.TempPathFactory) -> cp.Run:
+    folder = tmp_path_factory.mktemp("things")
+    config = scarf(write_csv(folder / "t.csv", THINGS), ["size", "kind"], batch_size=4, steps=2)
+    return cp.train(config, out=folder / "run", quiet=True)
+
+
+def test_the_sheet_of_views_has_those_that_are_mixed_of_a_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scarf(write_csv(tmp_path / "t.csv", THINGS), ["size", "kind"], batch_size=4)
+    config["views"]["tabular.corrupted"] = {"use": "tabular/in-batch", "of": "anchor", "rate": 1.0}
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+    drawn: list[Any] = []
+    monkeypatch.setattr("contrapose.report.pictures.view_sheet", lambda *args: drawn.append(args[:2]))
+    assert main(["views", str(tmp_path / "c.yaml"), "-n", "5", "-o", str(tmp_path / "v.png")]) == 0
+    assert "failed" not in capsys.readouterr().out
+    rows, columns = drawn[0]
+    assert [slot for _, slot in columns] == ["original", "anchor", "corrupted"]
+    words = [[as_text(preview) for preview in previews] for _, previews in rows]
+    assert all(anchor == original != corrupted for original, anchor, corrupted in words)
+    sizes = {anchor.splitlines()[0] for _, anchor, _ in words}
+    assert {corrupted.splitlines()[0] for _, _, corrupted in words} <= sizes
+
+    assert main(["views", str(tmp_path / "c.yaml"), "-n", "1", "-o", str(tmp_path / "v.png")]) == 0
+    said = capsys.readouterr().out
+    assert "failed: tabular/corrupted isn't drawn: it takes two samples or more with tabular/anchor" in said
+    ((_, previews),) = drawn[1][0]
+    assert as_text(previews[2]) == "not drawn"
+
+
+def test_a_single_row_is_no_training_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However small the batches are said to be."""
+    rows = [{**row, "split": "train" if i == 0 else "test"} for i, row in enumerate(THINGS)]
+    for size in (1, 64):
+        config = scarf(write_csv(tmp_path / "t.csv", rows), ["size", "kind"], batch_size=size)
+        code, printed = say(capsys, config, tmp_path)
+        assert code != 0
+        assert "the train split has a single sample, and contrast needs at least two" in printed

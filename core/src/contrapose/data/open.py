@@ -17,7 +17,7 @@ from contrapose.data.packed import PackedReader, is_packed, packed_table
 from contrapose.data.shards import ADDRESS, TAR
 from contrapose.data.table import Columns, map_table
 from contrapose.data.tar import TarReader
-from contrapose.errors import DataError, warn
+from contrapose.errors import DataError, did_you_mean, warn
 from contrapose.types import Modality, Reader, StreamReader
 
 
@@ -103,13 +103,18 @@ def _columns_there(path: Path, names: Sequence[str], columns: Columns) -> dict[s
     """
     named = {m: [m] if c is None else [c] if isinstance(c, str) else list(c) for m, c in columns.items()}
     there = {m: own for m, own in named.items() if set(names).issuperset(own)}
+    lacking = {m: [c for c in own if c not in names] for m, own in named.items() if not set(names).isdisjoint(own)}
+    spare = [name for name in names if not any(name in own for own in named.values())]
+    for modality, lacks in lacking.items():
+        if not lacks:
+            continue
+        said, near = f"{path} has no column {', '.join(map(repr, lacks))}", did_you_mean(lacks[0], spare)
+        if not there:
+            raise DataError(f"{said}, which the run's {modality} reads{near}")
+        warn(f"{said}: {modality} is left out{near if 'did you mean' in near else ''}")
     if not there:
         wanted = "; ".join(f"{m}: {', '.join(own)}" for m, own in named.items())
         raise DataError(f"{path} has none of the run's columns ({wanted})")
-    for modality, own in named.items():
-        if modality not in there and not set(names).isdisjoint(own):
-            lacking = next(c for c in own if c not in names)
-            warn(f"{path} has no column {lacking!r}: {modality} is left out")
     return there
 
 

@@ -17,7 +17,7 @@ from contrapose.config.schema import ModalityConfig, TrainConfig
 from contrapose.data import Loader, check_cells, make_loader, open_reader, split
 from contrapose.data.failure import one_line
 from contrapose.data.table import TableReader
-from contrapose.errors import CheckpointError, ConfigError, ContraposeError, warn
+from contrapose.errors import CheckpointError, ConfigError, ContraposeError, DataError, warn
 from contrapose.losses.engine import Engine
 from contrapose.methods.method import SECTIONS, Method
 from contrapose.plugins import registry
@@ -188,10 +188,14 @@ class Parts:
     ) -> Loader:
         """Batches of the training views, on ``device``; what is ``kept`` of frozen encoders takes the place of their views.
 
-        Of another part than ``train`` its last batch comes too, whole or not.
+        Of another part than ``train`` its last batch comes too, whole or not. Raises ``DataError`` for a ``train`` of fewer than
+        two samples, and ``ConfigError`` as `make_loader` does.
         """
         t = self.run.train
         reader, plan = self.splits[part], without(self.plan, kept)
+        if part == "train" and not isinstance(reader, StreamReader) and len(reader) < 2:
+            count = "a single sample" if len(reader) else "no sample"
+            raise DataError(f"the train split has {count}, and contrast needs at least two: add data, or change split")
         reads = {g.modality for g in plan.generators.values()}
         if isinstance(reader, TableReader) and reads < {*reader.columns}:
             reader = reader.only(*reads)
@@ -250,7 +254,11 @@ class Parts:
     def _fit(self, plan: ViewPlan, key: str) -> None:
         if self._fitted is None:
             train, made = self.splits["train"], self.modalities
-            plan.fit(lambda modality: Samples(train, modality, made.get(modality)), but=self._known.get(key, {}))
+            try:
+                plan.fit(lambda modality: Samples(train, modality, made.get(modality)), but=self._known.get(key, {}))
+            except ConfigError as error:
+                error.path = ("views", *error.path) if key == "views" else ("evaluate", "views", *error.path)
+                raise
         with _state_of(key):
             plan.load_state_dict(self._known.get(key, {}))
 

@@ -74,12 +74,12 @@ def nearest_neighbours(embedded: Embedded) -> list[Score]:
         s
         for a in test
         if a in together & set(train)
-        for s in _accuracy("kNN", f"{a} → {a}", train[a], test[a], classify)
+        for s in _accuracy(embedded, "kNN", f"{a} → {a}", train[a], test[a], classify)
     ]
     scores += [*own, *([_mean("each → itself", own)] if own else [])]
     for a, b in permutations(test, 2):
         if b in train and train[b].z.shape[1] == test[a].z.shape[1]:
-            scores += _accuracy("kNN", f"{a} → {b}", train[b], test[a], classify)
+            scores += _accuracy(embedded, "kNN", f"{a} → {b}", train[b], test[a], classify)
     return scores
 
 
@@ -112,13 +112,12 @@ def label_retrieval(embedded: Embedded) -> list[Score]:
     train, test = (embedded.tables(split, "pooled") for split in ("train", embedded.split))
     scores = []
     for m in (m for m in test if m in train):
-        gallery, queries = _labelled(train[m]), _labelled(test[m])
-        if gallery is None or queries is None:
+        both = _both(embedded, "class R@k", m, train[m], test[m])
+        if both is None:
             continue
+        gallery, queries = both
         assert gallery.labels is not None
         assert queries.labels is not None
-        if len(np.unique(gallery.labels)) < 2:
-            continue
         mean, known = gallery.z.mean(dim=0), np.isin(queries.labels, gallery.labels)
         asked = queries.take(known)
         assert asked.labels is not None
@@ -132,10 +131,24 @@ def label_retrieval(embedded: Embedded) -> list[Score]:
     return scores
 
 
-def _labelled(table: Table) -> Table | None:
-    """The rows whose class is known; None where there are none."""
-    made = None if table.labels is None else table.take(~np.isnan(table.labels))
-    return made if made is not None and len(made) else None
+def _both(embedded: Embedded, metric: str, of: str, train: Table, test: Table) -> tuple[Table, Table] | None:
+    """The rows of each whose class is known; None, and ``embedded`` told why, unless train's are of two classes or more.
+
+    Nothing is told where there is no label column: nobody asked for classes.
+    """
+    labelled = [t.take(~np.isnan(t.labels)) for t in (train, test) if t.labels is not None]
+    if len(labelled) < 2:
+        return None
+    known, asked = labelled
+    assert known.labels is not None
+    if not (len(known) and len(asked)):
+        why = f"is blank in all of {embedded.split if len(known) else 'train'}"
+    elif len(np.unique(known.labels)) < 2:
+        why = "has one value in train"
+    else:
+        return known, asked
+    embedded.unmeasured[metric, of] = f"label {why}"
+    return None
 
 
 def _pairs(embedded: Embedded) -> Iterator[tuple[str, str, Table, Table]]:
@@ -162,20 +175,18 @@ def _mean(of: str, scores: list[Score]) -> Score:
 def _accuracies(embedded: Embedded, metric: str, classify: Classifier) -> list[Score]:
     """A score per modality, on the encoder's features."""
     train, test = (embedded.tables(split, "pooled") for split in ("train", embedded.split))
-    return [s for m in train if m in test for s in _accuracy(metric, m, train[m], test[m], classify)]
+    return [s for m in train if m in test for s in _accuracy(embedded, metric, m, train[m], test[m], classify)]
 
 
-def _accuracy(metric: str, of: str, train: Table, test: Table, classify: Classifier) -> list[Score]:
+def _accuracy(embedded: Embedded, metric: str, of: str, train: Table, test: Table, classify: Classifier) -> list[Score]:
     """The score, if the train rows have two classes or more; chance is the train split's commonest class."""
-    known, asked = _labelled(train), _labelled(test)
-    if known is None or asked is None:
+    both = _both(embedded, metric, of, train, test)
+    if both is None:
         return []
-    train, test = known, asked
+    train, test = both
     assert train.labels is not None
     assert test.labels is not None
     classes, counts = np.unique(train.labels, return_counts=True)
-    if len(classes) < 2:
-        return []
     predicted, note = classify(train, train.labels, test)
     unseen = int((~np.isin(test.labels, classes)).sum())
     if unseen:

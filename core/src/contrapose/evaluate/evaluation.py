@@ -82,6 +82,7 @@ class Evaluation:
                 "checkpoint": self.checkpoint,
                 "sizes": self.embedded.sizes,
                 "rows": [asdict(row) for row in self.rows],
+                "unmeasured": [*self.unmeasured()],
             }
         )
         return plain
@@ -109,7 +110,12 @@ class Evaluation:
         return title
 
     def _footnotes(self) -> Iterator[str]:
-        yield "R@k and accuracies in %; chance: k / gallery, or train's commonest class."
+        recall = any(row.percent and "R@" in row.metric for row in self.rows)
+        accuracy = any(row.percent and "R@" not in row.metric for row in self.rows)
+        if recall or accuracy:
+            what = " and ".join(["R@k"] * recall + ["accuracies"] * accuracy)
+            chance = ", or ".join(["k / gallery"] * recall + ["train's commonest class"] * accuracy)
+            yield f"{what[0].upper()}{what[1:]} in %; chance: {chance}."
         if any(row.interval for row in self.rows):
             yield "95 %: bootstrap over groups."
         if any(row.gain_interval for row in self.rows):
@@ -117,6 +123,15 @@ class Evaluation:
         for row in self.rows:
             if "count as wrong" in row.note:
                 yield f"{row.metric} of {row.of}: {row.note.rpartition('; ')[2]}."
+        yield from self.unmeasured()
+
+    def unmeasured(self) -> Iterator[str]:
+        """A line for each reason why an evaluator that was asked couldn't score."""
+        found = self.embedded.unmeasured
+        for why in dict.fromkeys(found.values()):
+            of = dict.fromkeys(of for (_, of), reason in found.items() if reason == why)
+            metrics = dict.fromkeys(metric for (metric, _), reason in found.items() if reason == why)
+            yield f"{', '.join(metrics)} of {', '.join(of)}: not measured, as {why}."
 
 
 def _table(columns: list[str], header: bool = False) -> Table:

@@ -49,6 +49,8 @@ class Embedded:
         self.split, self.seed = split, seed
         self._embed = embed
         self._made: dict[tuple[str, Head], Mapping[str, Table]] = {}
+        self.unmeasured: dict[tuple[str, str], str] = {}
+        """Why evaluators that were asked couldn't score, by (metric, of)."""
 
     def tables(self, split: str, head: Head) -> Mapping[str, Table]:
         """By modality: its ``projected`` rows (what the loss compares) or ``pooled`` (the encoder's own features)."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.losses.head import HeadLoss, Step
-from contrapose.types import Batch
+from contrapose.types import Batch, offered
 
 Node = str | dict[str, Any]
 PARTS = ("losses", "miners", "distances", "reducers", "regularizers")
@@ -45,7 +45,7 @@ class MetricLearning(HeadLoss):
         if len(rows) < 2:
             return rows.z.flatten()[:0].sum()
         if self.same not in rows.meta:
-            raise ConfigError(f"the rows have no column {self.same!r}{did_you_mean(self.same, rows.meta)}")
+            raise ConfigError(f"the rows have no column {self.same!r}{did_you_mean(self.same, offered(rows.meta))}")
         labels = rows.meta[self.same]
         labels = torch.where(labels == -1, -2 - torch.arange(len(labels), device=labels.device), labels)
         return self.loss(rows.z, labels, None if self.miner is None else self.miner(rows.z, labels))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from contrapose.draws import keyed_uniform
 from contrapose.errors import ConfigError, did_you_mean
-from contrapose.types import IDENTITY, Rows, ident, matches
+from contrapose.types import IDENTITY, Rows, ident, matches, offered
 
 UNKNOWN = -(2**62)
 SELF = "self"
@@ -69,7 +69,7 @@ def column_of(rows: Rows, name: str) -> Tensor:
     if name == SELF:
         return _number(rows)
     if name not in rows.meta:
-        shown = [c for c in rows.meta if c not in IDENTITY and not c.startswith("has:")]
+        shown = [c for c in offered(rows.meta) if c not in IDENTITY]
         raise ConfigError(
             f"a relation asks for the column {name!r}, which these rows lack"
             f"{did_you_mean(name, [*shown, *IDENTITY])}; name it under meta: in the config"

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch.nn import functional as F
 
+from contrapose.data.collate import Collate, Item
+from contrapose.data.failure import one_line
 from contrapose.data.samples import read_sample, sample_ids
-from contrapose.errors import DataError
+from contrapose.errors import ContraposeError, DataError
 from contrapose.evaluate import Embedded, Table
 from contrapose.report.plots import embedding_map, loss_curves
 from contrapose.report.preview import Bundle, preview_of
 from contrapose.report.sheets import retrieval_sheet, view_sheet
-from contrapose.types import Reader, Sample
+from contrapose.types import Reader, Sample, View, tree_map
+from contrapose.views.maker import ViewMaker
+from contrapose.views.mix import MixedView
 
 if TYPE_CHECKING:
     from contrapose.engine.build import Parts
@@ -30,13 +34,15 @@ def picture_views(
 ) -> list[str]:
     """Draw ``n`` samples of a split, taken at random, with the views that training would make of them in ``epoch``.
 
+    Views that are mixed of a batch's are mixed of these samples'.
     Returns what failed, a line each, as it says in the picture too. Raises ``DataError`` for a split that there isn't.
     """
     if split not in parts.splits:
         raise DataError(f"the data have no split {split!r}; there is {', '.join(parts.splits)}")
     reader, make = parts.splits[split], parts.plan.maker(parts.run.train.seed, sheet=True)
     columns = _columns(list(parts.columns), make.names)
-    rows, failures = [], []
+    seen: list[tuple[Sample, list[View], dict[tuple[str, str], Bundle]]] = []
+    failures = []
     for position in drawn(len(reader), n, seed):
         sample, unread = read_sample(reader, position)
         views, failed = make(sample, epoch)
@@ -47,7 +53,18 @@ def picture_views(
             line = " ".join(f"{type(error).__name__}: {error}".split())
             failures.append(f"sample {sample.id}, {'/'.join(key)}: {line}")
             previews[key] = {"text/plain": f"failed: {line}"}
-        rows.append((_title(sample, reader), [previews.get(column) for column in columns]))
+        seen.append((sample, views, previews))
+    for m in parts.plan.mixed:
+        try:
+            mixed = _mixed(parts, make, m, [(sample, views) for sample, views, _ in seen], epoch)
+        except Exception as error:  # the mixer's, or of views that fit into no batch
+            failures.append(f"{m.name} isn't drawn: {one_line(error)}")
+            mixed = {}
+        for sample, views, previews in seen:
+            if any(v.name == m.of for v in views):
+                none: Bundle = {"text/plain": "mixed into another's" if mixed else "not drawn"}
+                previews[_column(m.name)] = mixed.get(sample.id, none)
+    rows = [(_title(sample, reader), [previews.get(c) for c in columns]) for sample, _, previews in seen]
     note = f"{len(rows)} of {len(reader)} {split} samples, drawn with seed {seed}; views of epoch {epoch}"
     view_sheet(rows, columns, path, parts.config.source.name if parts.config.source else "views", note)
     return failures
@@ -93,6 +110,28 @@ def nearest(a: Table, b: Table, queries: int, top: int, seed: int = 0) -> list[t
     cosines, index = (F.normalize(asked.z, dim=1) @ F.normalize(gallery.z, dim=1).T).topk(min(top, len(shared)), dim=1)
     found = [list(zip(gallery.ids[i].tolist(), c.tolist(), strict=True)) for i, c in zip(index, cosines, strict=True)]
     return list(zip(asked.ids.tolist(), found, strict=True))
+
+
+def _mixed(
+    parts: Parts, make: ViewMaker, mixed: MixedView, made: Sequence[tuple[Sample, list[View]]], epoch: int
+) -> dict[int, Bundle]:
+    """Previews, by sample id, of what a mixer makes of the samples as of a batch. Raises ``DataError`` for fewer than two."""
+    name = mixed.mixer.modality
+    items = [Item(sample.id, {}, [v], []) for sample, views in made for v in views if v.name == mixed.of]
+    if len(items) < 2:
+        raise DataError(f"it takes two samples or more with {mixed.of}, and of those drawn {len(items)} has it")
+    batch = Collate({mixed.of: name}, parts.modalities, {})(items)
+    if isinstance(batch, ContraposeError):
+        raise batch
+    found = make.mix(mixed, batch.views[mixed.of], batch.sample, epoch)
+    previews: dict[int, Bundle] = {}
+    for place, row in enumerate(found.index.tolist()):
+        data = tree_map(lambda t, place=place: t[place].numpy(), found.data)
+        try:
+            previews.setdefault(int(batch.sample[row]), parts.modalities[name].preview(data))
+        except Exception as error:
+            raise DataError(f"{name} shows no row of a mixed batch: {one_line(error)}") from error
+    return previews
 
 
 def _columns(modalities: Sequence[str], views: Mapping[str, str]) -> list[tuple[str, str]]:

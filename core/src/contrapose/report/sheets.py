@@ -8,6 +8,9 @@ from pathlib import Path
 from contrapose.report.canvas import FAINT, HIT, Canvas, frame
 from contrapose.report.preview import Bundle, draw, fit_text
 
+LINE, TALL = 0.14, 0.7
+"""Inches that a further line of a note takes, and that a note may fill at most."""
+
 
 def view_sheet(
     samples: Sequence[tuple[str, Sequence[Bundle | None]]],
@@ -28,10 +31,13 @@ def view_sheet(
         x += 0.22 if i and group != columns[i - 1][0] else 0.0
         shifts.append(x)
         x += cell + gap
-    width, height = max(x + 0.1, 4.0), top + len(samples) * (cell + gap) + below
+    width = max(x + 0.1, 4.0)
+    note = fit_text(note, width - 0.3, TALL, 8)
+    below += LINE * note.count("\n")
+    height = top + len(samples) * (cell + gap) + below
     sheet = Canvas(width, height)
     sheet.words(0.15, height - 0.28, fit_text(title, width - 0.3, 0.2, 11), size=11, weight="bold")
-    sheet.words(0.15, 0.17, fit_text(note, width - 0.3, 0.2, 8), size=8, colour=FAINT)
+    sheet.words(0.15, 0.17 + LINE * note.count("\n") / 2, note, size=8, colour=FAINT)
     for i, (group, heading) in enumerate(columns):
         if not i or group != columns[i - 1][0]:
             span = cell + sum(cell + gap for other, _ in columns[i + 1 :] if other == group)
@@ -58,13 +64,15 @@ def retrieval_sheet(
     gap, apart, left, top, below = 0.28, 0.45, 0.15, 0.95, 0.4
     most = max(len(found) for _, found in rows)
     width = max(left + cell + apart + most * (cell + 0.12) + 0.1, 5.0)
+    note = fit_text(note, width - 0.3, TALL, 8)
+    below += LINE * note.count("\n")
     height = top + len(rows) * (cell + gap) + below
     start = left + cell + apart
     sheet = Canvas(width, height)
     sheet.words(left, height - 0.3, fit_text(f"{query} → {gallery}", width - 0.3, 0.2, 11), size=11, weight="bold")
     sheet.words(left, height - 0.72, "query", size=8, colour=FAINT)
     sheet.words(start, height - 0.72, f"nearest of {gallery}, best first", size=8, colour=FAINT)
-    sheet.words(left, 0.17, fit_text(note, width - 0.3, 0.2, 8), size=8, colour=FAINT)
+    sheet.words(left, 0.17 + LINE * note.count("\n") / 2, note, size=8, colour=FAINT)
     for i, (asked, found) in enumerate(rows):
         y = height - top - (i + 1) * (cell + gap) + gap
         draw(sheet.cell(left, y, cell), asked, cell)

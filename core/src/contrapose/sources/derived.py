@@ -15,7 +15,7 @@ from contrapose.clock import check_span
 from contrapose.draws import keyed_uniform
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.sources.base import Source, Step
-from contrapose.types import Rows, ident
+from contrapose.types import Rows, ident, offered
 
 
 class Mean(Source):
@@ -57,7 +57,9 @@ class Mean(Source):
             if not len(rows):
                 return rows.meta["sample"]
             raise ConfigError(
-                f"no column {self.by!r} in {self.refs[0]}{did_you_mean(str(self.by), rows.meta)}", ("by",)
+                f"no column {self.by!r} in {self.refs[0]}, which its views or meta must bring"
+                f"{did_you_mean(str(self.by), offered(rows.meta))}",
+                ("method", "sources", self.name, "by"),
             )
         return rows.meta[self.by]
 

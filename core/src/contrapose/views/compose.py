@@ -94,10 +94,14 @@ class Compose:
         return data
 
     def fit(self, samples: Iterable[Sample]) -> None:
-        """Fit each generator that fits, on the samples as they were read."""
-        for generator in self.generators:
+        """Fit each generator that fits, on the samples as they were read. Raises ``ConfigError`` with its place in the list."""
+        for place, generator in enumerate(self.generators):
             if hasattr(generator, "fit"):
-                generator.fit(samples)
+                try:
+                    generator.fit(samples)
+                except ConfigError as error:
+                    error.path = (place, *error.path)
+                    raise
 
     def state_dict(self) -> dict[str, Any]:
         """The fitted state of each generator that has one, by its position."""

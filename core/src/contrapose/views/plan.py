@@ -153,10 +153,17 @@ class ViewPlan:
         return ViewMaker(self, seed, sheet)
 
     def fit(self, samples: Callable[[str], Iterable[Sample]], but: Collection[str] = ()) -> None:
-        """Fit what needs fitting, ``but`` for those keys; ``samples(modality)`` are those of the training split that have it."""
+        """Fit what needs fitting, ``but`` for those keys; ``samples(modality)`` are those of the training split that have it.
+
+        Raises ``ConfigError`` with the path of the key.
+        """
         for key, generator in self.generators.items():
             if hasattr(generator, "fit") and key not in but:
-                generator.fit(samples(generator.modality))
+                try:
+                    generator.fit(samples(generator.modality))
+                except ConfigError as error:
+                    error.path = (key, *error.path)
+                    raise
 
     @property
     def learning(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from contrapose.draws import keyed_uniform
 from contrapose.errors import ConfigError, did_you_mean
 from contrapose.sources.base import Source, Step
-from contrapose.types import Rows, ident
+from contrapose.types import Rows, ident, offered
 from contrapose_audio.arguments import Count
 
 
@@ -43,7 +43,9 @@ class Candidates(Source):
         meta = {c: values[index] for c, values in pool.meta.items() if values.ndim == 1}
         if self.unlike is not None and len(q):
             if self.unlike not in meta:
-                raise ConfigError(f"no column {self.unlike!r} in {self.refs[0]}{did_you_mean(self.unlike, meta)}")
+                raise ConfigError(
+                    f"no column {self.unlike!r} in {self.refs[0]}{did_you_mean(self.unlike, offered(meta))}"
+                )
             counts[:, 1:] &= meta[self.unlike][:, 1:] != meta[self.unlike][:, :1]
         draw = torch.arange(1 + self.count, device=index.device).expand_as(index)
         origin = torch.full_like(index, ident(self.name)).masked_fill_(~counts, -1)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from contrapose.errors import ConfigError
+
 Rate = Annotated[float, Field(gt=0, le=1)]
 How = Literal["exact", "bernoulli"]
 
@@ -29,6 +31,15 @@ class Choice:
     def count(self, columns: int) -> int:
         """How many of so many columns are chosen, exactly."""
         return int(self.rate * columns + 1e-9)  # 0.29 * 100 is 28.999...
+
+    def require(self, view: str, columns: int) -> None:
+        """Raise ``ConfigError`` where none of so many columns would be chosen, and the view be the row itself."""
+        if self.how == "exact" and not self.count(columns):
+            raise ConfigError(
+                f"{view} at rate {self.rate} redraws none of {columns} columns, and the view would be the row itself: "
+                "raise the rate, or give it more columns",
+                ("rate",),
+            )
 
     def one(self, columns: int, rng: np.random.Generator) -> NDArray[np.bool_]:
         """For one row, (columns,)."""

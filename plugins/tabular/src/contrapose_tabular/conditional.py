@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from contrapose.errors import ConfigError, did_you_mean
 from contrapose.types import Sample, View
 from contrapose_tabular.choice import Choice, How, Rate
 from contrapose_tabular.marginals import Marginals
@@ -40,7 +41,10 @@ class Conditional:
         self._parts: dict[str, GroupMarginals] = {}
 
     def fit(self, samples: Iterable[Sample]) -> None:
-        """Take the marginals of these samples, the training split's, whole and by group. Raises ``ConfigError`` as SCARF's."""
+        """Take the marginals of these samples, the training split's, whole and by group.
+
+        Raises ``ConfigError`` as SCARF's, and where not one sample has a value of ``within``.
+        """
         samples = samples if hasattr(samples, "batches") else [*samples]
         numeric, categories = map(np.concatenate, in_parts("tabular/conditional", samples, self.choice))
         told = self._told(samples)
@@ -88,11 +92,22 @@ class Conditional:
         self._parts = {part: GroupMarginals(**said) for part, said in state.items()}
 
     def _told(self, samples: Iterable[Sample]) -> NDArray[np.float64]:
-        """The samples' values of ``within``, -1 where it is absent."""
+        """The samples' values of ``within``, -1 where it is absent. Raises ``ConfigError`` where all are without."""
         if hasattr(samples, "batches"):
-            parts = [meta.get(self.within, np.full(len(data["numeric"]), -1)) for data, meta in samples.batches()]
-            return np.concatenate(parts).astype(np.float64)
-        return np.array([float(sample.meta.get(self.within, -1)) for sample in samples])
+            rows = ((len(data["numeric"]), meta) for data, meta in samples.batches())
+        else:
+            rows = ((1, sample.meta) for sample in samples)
+        parts, known = [], set[str]()
+        for count, meta in rows:
+            known.update(meta)
+            parts.append(np.broadcast_to(np.asarray(meta.get(self.within, -1), np.float64), count))
+        told = np.concatenate(parts)
+        if self.within not in known:
+            hint = did_you_mean(self.within, known) or f": add meta: {{{self.within}: COLUMN}}"
+            raise ConfigError(f"no column {self.within!r} under meta{hint}", ("within",))
+        if not len(groups_of(told)):
+            raise ConfigError(f"{self.within!r} is blank in the whole training split", ("within",))
+        return told
 
     def _fitted(self) -> tuple[GroupMarginals, GroupMarginals]:
         if not self._parts:
@@ -120,7 +135,7 @@ class GroupMarginals:
     @classmethod
     def of(cls, table: NDArray[Any], told: NDArray[np.float64]) -> GroupMarginals:
         """Those of a table (N, columns) whose rows are of the groups ``told`` (N,), -1 or NaN for none."""
-        groups = np.unique(told[(told != -1) & ~np.isnan(told)])
+        groups = groups_of(told)
         tables = [table, *(table[told == group] for group in groups)]
         parts = [Marginals.of(part) for part in tables]
         values, counts = np.concatenate([p.values for p in parts]), np.concatenate([p.counts for p in parts])
@@ -152,3 +167,8 @@ class GroupMarginals:
             "rows": self.rows,
             "columns": self.columns,
         }
+
+
+def groups_of(told: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The groups (G,), sorted, that rows of the values ``told`` (N,) are of; -1 and NaN tell none."""
+    return np.unique(told[(told != -1) & ~np.isnan(told)])

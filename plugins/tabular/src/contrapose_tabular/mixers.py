@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from contrapose.types import ViewBatch
 from contrapose_tabular.choice import Choice, How, Rate
+from contrapose_tabular.schema import Schema
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -20,12 +21,14 @@ class InBatch:
     """Redraw a share of a row's columns from the batch's other rows: the marginals of the batch in place of the training split's.
 
     Nothing is fitted. A batch of one row stays as it is. ``donors: one`` with ``choose: bernoulli`` is CutMix on rows of a table.
+    Raises ``ConfigError`` where ``rate`` redraws no column.
 
     Args:
         of: the slot whose rows are corrupted.
         rate: share of the columns that are redrawn.
         choose: ``exact``, so many of each row's columns; ``bernoulli``, each column for itself with probability ``rate``.
         donors: ``each``, another row for each column; ``one``, all of a row's new values from one other row.
+        schema: of the table, which the modality gives.
     """
 
     of: str
@@ -33,13 +36,18 @@ class InBatch:
     choose: How = "exact"
     donors: Literal["each", "one"] = "each"
     modality: str = "tabular"
+    schema: Schema | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.schema is not None:
+            self._choice(len(self.schema.numeric) + len(self.schema.categorical))
 
     def mix(self, views: ViewBatch, sample: Tensor, generator: torch.Generator) -> ViewBatch:
         """See ``contrapose.views.BatchMixer``."""
         numeric, categories = views.data["numeric"], views.data["categories"]
         n, f = numeric.shape
         m = f + categories.shape[1]
-        redrawn = Choice(self.rate, self.choose).many(n, m, generator, numeric.device)
+        redrawn = self._choice(m).many(n, m, generator, numeric.device)
         wide = m if self.donors == "each" else 1
         on = torch.randint(1, max(n, 2), (n, wide), generator=generator, device=numeric.device)
         donor = ((torch.arange(n, device=numeric.device)[:, None] + on) % n).expand(n, m)
@@ -48,6 +56,11 @@ class InBatch:
             "categories": torch.where(redrawn[:, f:], categories.gather(0, donor[:, f:]), categories),
         }
         return ViewBatch(data, views.modality, views.index, dict(views.meta))
+
+    def _choice(self, columns: int) -> Choice:
+        choice = Choice(self.rate, self.choose)
+        choice.require("tabular/in-batch", columns)
+        return choice
 
 
 @dataclass(frozen=True)

@@ -119,12 +119,7 @@ def in_parts(name: str, samples: Iterable[Sample], choice: Choice) -> tuple[list
         categories.append(np.stack([row["categories"] for row in rows]))
     if not numeric:
         raise ConfigError(f"{name} has no row to learn the marginals from")
-    columns = numeric[0].shape[1] + categories[0].shape[1]
-    if choice.how == "exact" and not choice.count(columns):
-        raise ConfigError(
-            f"{name} at rate {choice.rate} redraws none of {columns} columns, and the view would be the row itself: "
-            "raise the rate, or give it more columns"
-        )
+    choice.require(name, numeric[0].shape[1] + categories[0].shape[1])
     return numeric, categories
 
 

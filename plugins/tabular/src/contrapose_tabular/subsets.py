@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from contrapose.errors import ConfigError
+from contrapose.errors import ConfigError, warn
 from contrapose.types import Sample, View
 from contrapose_tabular.choice import Choice, Rate
 from contrapose_tabular.marginals import Marginals
 from contrapose_tabular.scarf import in_parts, unfitted
-from contrapose_tabular.schema import MISSING
+from contrapose_tabular.schema import MISSING, Schema
 
 Overlap = Annotated[float, Field(ge=0, lt=1)]
 Noise = Literal["swap", "gaussian", "none"]
@@ -51,6 +51,7 @@ class Subset:
         noise: see above.
         rate: the paper's masking ratio.
         sigma: of the Gaussian noise, in standard deviations.
+        schema: of the table, which the modality gives, to name the columns that are in no subset.
     """
 
     modality = "tabular"
@@ -63,17 +64,25 @@ class Subset:
         noise: Noise = "swap",
         rate: Rate = 0.3,
         sigma: Annotated[float, Field(gt=0)] = 0.1,
+        schema: Schema | None = None,
     ) -> None:
         if which >= of:
             raise ConfigError(f"of {of} subsets the last is number {of - 1}, not {which}", ("which",))
         self.which, self.of, self.overlap = which, of, overlap
         self.noise, self.choice, self.sigma = noise, Choice(rate, "bernoulli"), sigma
+        columns: list[Any] = [*schema.numeric, *schema.categorical] if schema else []
+        self._names = [column.name for column in columns]
         self._marginals: tuple[Marginals, Marginals] | None = None
 
     def fit(self, samples: Iterable[Sample]) -> None:
-        """Take the marginals of these samples, the training split's. Raises ``ConfigError`` for fewer columns than subsets."""
+        """Take the marginals of these samples, the training split's. Raises ``ConfigError`` for fewer columns than subsets.
+
+        Columns that are left over, in no subset, are told in a warning.
+        """
         numeric, categories = in_parts("tabular/subset", samples, self.choice)
         columns_of(self.which, self.of, self.overlap, numeric[0].shape[1] + categories[0].shape[1])
+        if left := self._names[len(self._names) // self.of * self.of :]:
+            warn(f"{len(self._names)} columns don't divide into {self.of} subsets; in none is: {', '.join(left)}")
         self._marginals = Marginals.least(numeric), Marginals.least(categories)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> list[View]:
@@ -154,6 +163,7 @@ class Subsets:
         noise: ``swap`` a cell for another row's, add ``gaussian`` noise, or ``none``, as the rows are embedded.
         rate: share of the cells with noise.
         sigma: of the Gaussian noise, in standard deviations.
+        schema: of the table, which the modality gives, to name the columns that are in no subset.
     """
 
     modality = "tabular"
@@ -165,8 +175,9 @@ class Subsets:
         noise: Noise = "swap",
         rate: Rate = 0.3,
         sigma: Annotated[float, Field(gt=0)] = 0.1,
+        schema: Schema | None = None,
     ) -> None:
-        self.parts = [Subset(which, of, overlap, noise, rate, sigma) for which in range(of)]
+        self.parts = [Subset(which, of, overlap, noise, rate, sigma, schema) for which in range(of)]
         self.view_names = tuple(f"subset_{which}" for which in range(of))
 
     def fit(self, samples: Iterable[Sample]) -> None:
