@@ -31,7 +31,7 @@ FIGURES = HERE / "figures"
 
 CONFIG = {
     "data": str(HERE.parent / "examples/data/furniture/furniture.parquet"),
-    "meta": {"name": "name"},
+    "meta": {"name": "name", "library": "library"},
     "split": {"column": "split"},
     "modalities": {
         "pointcloud": "cloud",
@@ -50,6 +50,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "video/frames": {"view": "image/simclr"},
     "audio/mixup": {"seconds": SECONDS},
     "audio/pair": {"each": {"use": "audio/noise"}, "seconds": SECONDS},
+    "tabular/conditional": {"within": "library"},
     "text/column": {"name": "note"},
     "text/columns": {"slots": {"anchor": "name", "positive": "note"}},
     **{f"image/{step}": {"p": 1.0} for step in ("blur", "color-jitter", "flip", "grayscale", "solarize")},
