@@ -99,8 +99,8 @@ def page(run):
 
 
 @pytest.fixture
-def other(run, tmp_path):
-    """A copy of the run that a test may spoil."""
+def other(run, page, tmp_path):
+    """A copy of the run, once its page was made, that a test may spoil."""
     configure().load_file(WAVES)
     return Path(shutil.copytree(run, tmp_path / "other"))
 
@@ -248,6 +248,18 @@ def test_without_the_data_or_a_checkpoint_the_rest_is_still_reported(other, tmp_
         parsed = report(other, path=tmp_path / "deep" / "page.html")
     for name in ("curves", "health", "numbers", "map", "neighbours"):
         assert "Nothing to show" in parsed.section(name), name
+
+
+def test_what_was_not_measured_is_told_from_the_file_too(other):
+    config = other / "config.yaml"
+    (data,) = re.findall(r"\S+things\.jsonl", config.read_text())
+    rows = [json.loads(line) for line in Path(data).read_text().splitlines()]
+    alike = Path(data).with_name("alike.jsonl")  # beside the files that it names
+    alike.write_text("".join(json.dumps(row | {"pitch": rows[0]["pitch"]}) + "\n" for row in rows))
+    config.write_text(config.read_text().replace(data, str(alike)))
+    (other / "evaluation.json").unlink()
+    for _ in range(2):  # evaluated, then read
+        assert "not measured, as label has one value in train." in report(other).section("numbers")
 
 
 def test_one_modality_without_labels_or_a_test_split(project, tmp_path):

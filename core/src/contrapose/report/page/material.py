@@ -34,6 +34,7 @@ class Material:
     state: dict[str, Any] = field(default_factory=dict)
     split: str = ""
     rows: list[Row] = field(default_factory=list)
+    unmeasured: list[str] = field(default_factory=list)
     embedded: Embedded | None = None
     absent: str = ""
 
@@ -67,7 +68,7 @@ def gather(
     the data) is told as a warning and left out. Raises ``ConfigError`` for a split that there isn't.
     """
     metrics, skipped = read_metrics(run.dir / "metrics.csv"), read_skipped(run.dir)
-    evaluated, rows = read_evaluation(run.dir)
+    evaluated, rows, unmeasured = read_evaluation(run.dir)
     wanted = split or evaluated
     try:
         state = checkpoint.newest(run.dir / "checkpoints", warn).state
@@ -79,7 +80,7 @@ def gather(
         else:
             tell(f"evaluating on the {part} split")
             evaluation = evaluate(run, part, baseline, seed)
-            rows, tables = evaluation.rows, evaluation.embedded
+            rows, unmeasured, tables = evaluation.rows, [*evaluation.unmeasured()], evaluation.embedded
         if not (tables.tables(part, "projected") and tables.tables(part, "pooled")):
             raise DataError(f"nothing of the {part!r} split can be embedded")
     except ContraposeError as error:
@@ -87,8 +88,8 @@ def gather(
             raise
         absent = " ".join(str(error).split())
         warn(f"the report lacks what needs the data and the trained encoders: {absent}")
-        return Material(run, metrics, skipped, split=evaluated or "", rows=rows, absent=absent)
-    return Material(run, metrics, skipped, state, part, rows, tables)
+        return Material(run, metrics, skipped, split=evaluated or "", rows=rows, unmeasured=unmeasured, absent=absent)
+    return Material(run, metrics, skipped, state, part, rows, unmeasured, tables)
 
 
 def choose(splits: Mapping[str, Reader]) -> str:
@@ -97,17 +98,19 @@ def choose(splits: Mapping[str, Reader]) -> str:
     return "test" if "test" in others else others[0] if others else TRAIN
 
 
-def read_evaluation(folder: Path) -> tuple[str | None, list[Row]]:
-    """The split of ``evaluation.json`` and its rows, none where they are of an earlier checkpoint than the last."""
+def read_evaluation(folder: Path) -> tuple[str | None, list[Row], list[str]]:
+    """The split of ``evaluation.json``, its rows, and what wasn't measured; neither where they are of an earlier checkpoint."""
     path = folder / "evaluation.json"
     try:
         tree = parse(path.read_text(encoding="utf-8"))
         rows = [_row(row) for row in tree["rows"]]
         split = str(tree["split"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
-        return None, []
+        return None, [], []
     last = checkpoint.latest(folder / "checkpoints")
-    return split, rows if not last or tree.get("checkpoint") == last else []
+    if last and tree.get("checkpoint") != last:
+        return split, [], []
+    return split, rows, [str(line) for line in tree.get("unmeasured", ())]
 
 
 def _row(saved: dict[str, Any]) -> Row:

@@ -85,7 +85,8 @@ def _numbers(material: Material) -> Html:
     legend = tag("p", "Strips: 0 to 100 %", *(tag("span", key, class_=f"key {key}") for key in keys), class_="legend")
     terms = joined(material.run) if material.embedded is not None else []
     matrix = numbers.directions(material.rows, terms) or ""
-    remarks = [tag("p", remark, class_="faint") for remark in numbers.remarks(material.rows)]
+    said = [*numbers.remarks(material.rows), *material.unmeasured]
+    remarks = [tag("p", remark, class_="faint") for remark in said]
     return _section("numbers", " ".join(lead), matrix, legend, numbers.scores(material.rows), *remarks)
 
 
