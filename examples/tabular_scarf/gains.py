@@ -37,22 +37,23 @@ def collect() -> Found:
     import torch
 
     said = table()
-    first = {name: _runs(name, said["splits"], said) for name in said["datasets"] + said["apart"]}
-    lacking = [name for name, runs in first.items() if len(runs) < said["splits"]]
+    runs = {name: _runs(name, said) for name in said["datasets"] + said["apart"] + said["rest"]}
+    lacking = [name for name in said["datasets"] + said["apart"] if len(runs[name]) < said["splits"]]
     if lacking:
         raise SystemExit(f"splits are missing of {', '.join(lacking)}; run examples/tabular_scarf/protocol.py")
-    rest = {name: _runs(name, said["rest_splits"], said) for name in said["rest"]}
+    rest = {name: runs[name] for name in said["rest"] if len(runs[name]) == said["splits"]}
     return {
         "torch": torch.__version__,
-        "tables": {name: first[name] for name in said["datasets"]},
-        "apart": {name: first[name] for name in said["apart"]},
-        "rest": {name: runs for name, runs in rest.items() if len(runs) == said["rest_splits"]},
+        "tables": {name: runs[name] for name in said["datasets"]},
+        "apart": {name: runs[name] for name in said["apart"]},
+        "rest": {name: of[: said["rest_splits"]] for name, of in rest.items()},
+        "again": {name: of[said["rest_splits"] :] for name, of in rest.items()},
     }
 
 
-def _runs(name: str, splits: int, said: Found) -> list[Found]:
+def _runs(name: str, said: Found) -> list[Found]:
     current = resumed.current(file_of(name), lambda split: digest(name, split, said), "split")
-    return [run for run in current if run["split"] < splits]
+    return [run for run in current if run["split"] < said["splits"]]
 
 
 def accuracies(found: Found, name: str, setting: str, classifier: str, ways: Sequence[Way] = WAYS) -> list[float]:
@@ -105,6 +106,11 @@ def relative(found: Found, setting: str) -> float:
 def suite(found: Found) -> Found:
     """All tables at once, but for the whole of letter."""
     return {"tables": found["tables"] | found["rest"] | {"madelon": found["apart"]["madelon"]}}
+
+
+def at_ten(found: Found) -> Found:
+    """What was found where the rest has all its splits, as the others have."""
+    return found | {"rest": {name: of + found["again"][name] for name, of in found["rest"].items()}}
 
 
 def groups(found: Found) -> dict[str, Found]:

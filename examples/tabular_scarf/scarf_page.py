@@ -11,7 +11,6 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 from classify import ENDS
 from compare import LEVEL, corrected_test, over_tables, wins
@@ -26,6 +25,7 @@ from gains import (
     TEST_SHARE,
     Found,
     accuracies,
+    at_ten,
     collect,
     corrected,
     differences,
@@ -38,9 +38,9 @@ from gains import (
     suite,
 )
 from protocol import HERE, table
+from scarf_figure import draw
 from scipy import stats
 
-PLOT = ROOT / "docs/figures/tabular-scarf.png"
 PAGE = ROOT / "docs/tabular-scarf.md"
 
 
@@ -63,15 +63,27 @@ def verdict(found: Found) -> str:
 WITH = {"full": "with all labels", "quarter": "with a quarter of the labels", "noise": "with 30 % of them wrong"}
 
 
-def headline(found: Found) -> str:
+def headline(of: dict[str, Found]) -> str:
     """The gains over each group's tables, beside the paper's."""
     lines = [
         "| tables | labels | gain, points | 95 % interval | gain, % | paper, % | Wilcoxon p | won, tied, lost | corrected test |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for said, group in groups(found).items():
+    for said, group in of.items():
         lines += [f"| {said} {_gain(group, setting)}" for setting in SETTINGS]
     return "\n".join(lines)
+
+
+def again(found: Found) -> dict[str, Found]:
+    """The groups with the splits that came after the readings."""
+    if not found["rest"]:
+        return {}
+    whole, rest, _ = groups(at_ten(found)).items()
+    return {
+        f"{rest[0]}, the new splits alone": {"tables": found["again"]},
+        f"{rest[0]}, ten splits": rest[1],
+        f"{whole[0]}, ten splits": whole[1],
+    }
 
 
 def _gain(found: Found, setting: str) -> str:
@@ -158,6 +170,11 @@ def means(found: Found) -> str:
     return "\n".join(lines)
 
 
+def verdicts(of: dict[str, Found]) -> str:
+    """The readings of each group."""
+    return "\n".join(f"- {said}: {verdict(group)}" for said, group in of.items())
+
+
 def page(found: Found) -> str:
     """The page."""
     whole = suite(found)
@@ -167,18 +184,20 @@ def page(found: Found) -> str:
         .format(
             splits=table()["splits"],
             fewer=table()["rest_splits"],
-            headline=headline(found),
-            verdicts="\n".join(f"- {said}: {verdict(group)}" for said, group in groups(found).items()),
+            headline=headline(groups(found)),
+            verdicts=verdicts(groups(found)),
+            again=headline(again(found)),
+            verdicts_again=verdicts(again(found)),
             own=beside_the_paper(found),
             depends=depends(whole),
             means=means(whole),
-            settings="\n\n".join(by_table(whole, setting) for setting in SETTINGS),
+            settings="\n\n".join(by_table(suite(at_ten(found)), setting) for setting in SETTINGS),
             names=rows({"tables": found["tables"]}),
             rest=rows({"tables": found["rest"]}),
             steps=steps(whole),
             epochs=epochs(whole),
             torch=found["torch"],
-            hours=sum(run["seconds"] for run in runs(whole) + found["apart"]["letter-whole"]) / 3600,
+            hours=sum(run["seconds"] for run in runs(suite(at_ten(found))) + found["apart"]["letter-whole"]) / 3600,
         )
     )
 
@@ -210,40 +229,6 @@ def epochs(found: Found) -> str:
     return f"{statistics.median(of):.0f}, {min(of)} to {max(of)}"
 
 
-def draw(found: Found, path: Path) -> None:
-    """Gains of each table over scratch: a dot a split, a bar for their mean, a panel a setting."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    by_name = zip(*(gains(found, setting) for setting in SETTINGS), strict=True)
-    order = dict(zip(found["tables"], map(statistics.mean, by_name), strict=True))
-    names = sorted(order, key=order.__getitem__)
-    fig, panels = plt.subplots(1, len(SETTINGS), figsize=(11, 0.22 * len(names) + 1.6), sharey=True, sharex=True)
-    for panel, (setting, shown) in zip(panels, SETTINGS.items(), strict=True):
-        for y, name in enumerate(names):
-            of = differences(found, name, setting)
-            mean = statistics.mean(of)
-            colour = "#1b7837" if mean > 0 else "#b2182b"
-            panel.plot(of, [y] * len(of), "o", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
-            panel.plot([mean, mean], [y - 0.32, y + 0.32], color=colour, linewidth=2.5)
-        overall = statistics.mean(gains(found, setting))
-        panel.axvline(0, color="black", linewidth=0.8)
-        panel.axvline(overall, color="#2166ac", linewidth=1.2, linestyle="--")
-        panel.set_title(f"{shown}: {overall:+.2f}", fontsize=10)
-        panel.grid(axis="x", color="#dddddd", linewidth=0.6)
-        panel.set_axisbelow(True)
-    panels[0].set_yticks(range(len(names)), names, fontsize=8)
-    panels[0].set_ylim(-1, len(names))
-    panels[1].set_xlabel(
-        "test accuracy of SCARF less that of the same network from scratch, percentage points; a dot a split, a bar their mean"
-    )
-    fig.tight_layout()
-    fig.savefig(path, dpi=110)
-    plt.close(fig)
-
-
 def _p(p: float) -> str:
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
@@ -264,7 +249,7 @@ def main() -> None:
     if args.collect:
         FIGURES.write_text(json.dumps(collect(), separators=(",", ":")) + "\n")
     PAGE.write_text(page(load()), "utf-8")
-    draw(suite(load()), PLOT)
+    draw(suite(at_ten(load())), ROOT / "docs/figures/tabular-scarf.png")
 
 
 if __name__ == "__main__":

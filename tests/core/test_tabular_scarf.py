@@ -29,6 +29,7 @@ from gains import (  # noqa: E402
     PAPER,
     WAYS,
     accuracies,
+    at_ten,
     collect,
     differences,
     gains,
@@ -41,7 +42,7 @@ from gains import (  # noqa: E402
 )
 from openml_tables import IDS, fetched  # noqa: E402
 from protocol import config_of, digest, one_split, parts_of, table  # noqa: E402
-from scarf_page import PAGE, page, verdict  # noqa: E402
+from scarf_page import PAGE, half, page, verdict  # noqa: E402
 
 SAID = table()
 
@@ -57,11 +58,13 @@ def test_the_page_is_what_the_runs_found(found: dict) -> None:
 
 def test_the_runs_are_of_the_table_as_it_is(found: dict) -> None:
     assert ([*found["tables"]], [*found["apart"]], [*found["rest"]]) == (SAID["datasets"], SAID["apart"], SAID["rest"])
+    assert [*found["again"]] == SAID["rest"]
     assert SAID["datasets"] + sorted(SAID["apart"]) == [*SOURCES]
+    assert {len(runs) for runs in found["rest"].values()} == {SAID["rest_splits"]}
+    whole = at_ten(found)
     for group in ("tables", "apart", "rest"):
-        splits = [*range(SAID["rest_splits" if group == "rest" else "splits"])]
-        for name, runs in found[group].items():
-            assert [run["split"] for run in runs] == splits
+        for name, runs in whole[group].items():
+            assert [run["split"] for run in runs] == [*range(SAID["splits"])]
             for run in runs:
                 assert run["config"] == digest(name, run["split"], SAID), (
                     f"make tabular-scarf: {name} has changed since its runs"
@@ -111,6 +114,28 @@ def test_what_the_page_says_of_the_readings(found: dict, words: str) -> None:
     corrected = holm([p_of(whole, s) for s in settings])
     assert "the p values of the 63 are {:.3f}, {:.3f} and < 0.001".format(*corrected) in words
     assert corrected[2] < 0.001
+
+
+def test_what_the_page_says_of_ten_splits(found: dict, words: str) -> None:
+    new, whole = {"tables": found["again"]}, suite(at_ten(found))
+    for of in (new, whole, {"tables": at_ten(found)["rest"]}):
+        assert [s for s in SAID["settings"] if helps(of, s)] == ["quarter", "noise"]
+        assert mean_gain(of, "quarter") > mean_gain(of, "full")
+    surer = [p_of(whole, s) < p_of(suite(found), s) for s in SAID["settings"]]
+    assert surer == [False, True, True]
+    corrected = holm([p_of(whole, s) for s in SAID["settings"]])
+    assert f"Holm's p values of the 63: {corrected[1]:.3f} and < 0.001" in words
+    assert corrected[2] < 0.001
+    full = mean_gain(whole, "full")
+    assert (
+        f"what it was, {full:.2f} points, and its interval lies above 0, but Wilcoxon's p is {p_of(whole, 'full'):.3f}"
+        in words
+    )
+    assert round(full, 2) == round(mean_gain(suite(found), "full"), 2)
+    assert full - half(gains(whole, "full")) > 0
+    first = {"tables": found["tables"] | {"madelon": found["apart"]["madelon"]}}
+    assert sum(gains(first, "full")) > 0.9 * sum(gains(whole, "full")), "nearly all of it"
+    assert len(first["tables"]) == 25
 
 
 def test_what_the_page_says_of_few_tables(found: dict, words: str) -> None:
@@ -187,15 +212,17 @@ BY_ERROR = {init: [(init, end) for end in ENDS if end.startswith("error")] for i
 
 def test_what_the_readme_says(found: dict) -> None:
     said = (ROOT / "README.md").read_text("utf-8")
-    said, whole = " ".join(said.split()), suite(found)
-    ours = [x for s in SAID["settings"] for x in (mean_gain(whole, s), relative(whole, s))]
+    said, whole = " ".join(said.split()), suite(at_ten(found))
+    told = [x for s in ("quarter", "noise", "full") for x in (mean_gain(whole, s), relative(whole, s), p_of(whole, s))]
     assert (
-        "gains {:.2f} points ({:.2f} %) over the same network from scratch with all labels, {:.2f} ({:.2f} %) with a quarter of "
-        "them, {:.2f} ({:.2f} %) where 30 % are wrong"
-    ).format(*ours) in said
-    assert "its paper reports {:.2f}, {:.2f} and {:.2f} %".format(*PAPER.values()) in said
-    new = [mean_gain({"tables": found["rest"]}, s) for s in SAID["settings"]]
-    assert "new to us it is {:.2f} (not shown), {:.2f} and {:.2f}".format(*new) in said
+        "gains {:.2f} points ({:.2f} %; p {:.3f}) over the same network from scratch with a quarter of the labels, "
+        "{:.2f} ({:.2f} %; p < 0.001) where 30 % are wrong, and {:.2f} ({:.2f} %; p {:.3f}, not shown) with all"
+    ).format(*told[:5], *told[6:]) in said
+    assert told[5] < 0.001
+    assert (
+        "its paper reports {:.2f}, {:.2f} and {:.2f} %".format(*(PAPER[s] for s in ("quarter", "noise", "full")))
+        in said
+    )
 
 
 # The tables
