@@ -198,12 +198,12 @@ def test_a_components_path_is_from_the_configs_folder(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path / "other")
     (tmp_path / "sub/my.yaml").write_text(
         "data: ./net\nmodalities: {text: {columns: ./net, tokenizer: ../sub/net}, image: picture}\n"
-        "encoders: {text: {use: e, path: ./net, of: [./net, ./gone, net]}}\n"
+        "encoders: {text: {use: e, path: ./net, of: [./net, ./gone, net, ./, ..]}}\n"
     )
     found = Config.load("../sub/my.yaml").data
     net = str(tmp_path / "sub/net")
     assert found["modalities"] == {"text": {"columns": "./net", "tokenizer": net}, "image": "picture"}
-    assert found["encoders"] == {"text": {"use": "e", "path": net, "of": [net, "./gone", "net"]}}
+    assert found["encoders"] == {"text": {"use": "e", "path": net, "of": [net, "./gone", "net", "./", ".."]}}
     assert found["data"] == "./net", "the reader's own business"
 
 

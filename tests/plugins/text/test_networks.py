@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import warnings
@@ -226,6 +227,16 @@ def test_its_own_tokenizer_is_taken_wherever_it_lies_and_with_tokens_more(bert: 
     tokenizer.add_tokens(["ottoman-like"])
     tokenizer.save_pretrained(tmp_path / "more")
     Pretrained(str(tmp_path / "wider"), **facts(tmp_path / "more"))
+
+
+def test_a_tokenizer_with_words_of_ones_own_in_the_place_of_some_is_taken(bert: Path, tmp_path: Path) -> None:
+    """As adapting BERT to a field does it, with its unused tokens."""
+    said = json.loads((bert / "tokenizer.json").read_text())
+    words = said["model"]["vocab"]
+    for n, word in enumerate([*words][-20:]):
+        words[f"jargon{n}"] = words.pop(word)
+    (tmp_path / "own.json").write_text(json.dumps(said))
+    Pretrained(str(bert), **facts(tmp_path / "own.json"))
 
 
 def test_a_tokenizer_that_isnt_at_hand_is_trusted(bert: Path, tmp_path: Path) -> None:

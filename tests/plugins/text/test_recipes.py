@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from contrapose import build
 from contrapose.config import Config
 from contrapose.config.schema import validate
+from contrapose.engine.build import Parts
 from contrapose.engine.recipe import with_recipe
 from contrapose.plugins import registry
 from contrapose.views import ViewPlan
@@ -32,7 +36,21 @@ def test_a_recipe_fills_its_methods_slots(name: str) -> None:
     assert term["tau"] == TAUS[name.partition("/")[2]]
 
 
-def test_no_batch_of_mnrl_holds_a_positive_twice() -> None:
-    run = validate(with_recipe(Config.of({"data": "x.parquet", "recipe": "text/mnrl"})).data)
-    assert run.meta[run.train.distinct] == "positive"
-    assert run.views["text"]["slots"]["positive"] == "positive"
+def test_no_batch_of_mnrl_holds_a_positive_twice(tmp_path: Path) -> None:
+    """With columns of one's own, and a network that needs no folder."""
+    rows = [{"question": f"what is {n}", "answer": f"it is {n % 10}"} for n in range(40)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = Config.of(
+        {
+            "data": str(tmp_path / "pairs.jsonl"),
+            "recipe": "text/mnrl",
+            "meta": {"positive": "answer"},
+            "modalities": {"text": {"columns": ["question", "answer"], "max_length": 16}},
+            "views": {"text": {"use": "text/columns", "slots": {"anchor": "question", "positive": "answer"}}},
+            "encoders": {"text": "text/bag"},
+            "train": {"batch_size": 8, "device": "cpu"},
+        }
+    )
+    batches = [batch.meta["positive"].tolist() for batch in Parts(with_recipe(config)).train_loader()]
+    assert len(batches) == 5
+    assert all(len({*positives}) == 8 for positives in batches)

@@ -183,3 +183,14 @@ def test_no_more_of_a_text_is_left_out_than_its_last_tokens(names: list[str], te
     found = modality.collate([text.strip()])
     assert found["ids"][0].tolist() == whole.ids
     assert found["mask"][0].tolist() == [bool(seen) for seen in whole.attention_mask]
+
+
+def test_a_word_is_never_cut(bert: Path) -> None:
+    """Of a beginning of it a tokenizer may make what it wouldn't of the whole: here a word of 200 letters is unknown."""
+    modality = Text(tokenizer=str(bert), max_length=16)
+    text = "a " * 200 + 200 * "b" + " a"
+    short = 450 * " " + text[300:]
+    for made in (text, short):
+        whole = modality._fitted().encode(made)
+        assert modality.collate([made])["ids"][0].tolist() == whole.ids
+    assert modality._fitted().token_to_id("[UNK]") in modality.collate([450 * " " + 200 * "b"])["ids"][0]

@@ -170,7 +170,7 @@ def _whole(tree: Any, base: Path) -> Any:
         return {key: value if key == "columns" else _whole(value, base) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_whole(value, base) for value in tree]
-    if isinstance(tree, str) and tree.startswith(("./", "../")) and os.path.exists(base / tree):
+    if isinstance(tree, str) and tree.startswith(("./", "../")) and tree.strip("./") and os.path.exists(base / tree):
         return str((base / tree).resolve())
     return tree
 

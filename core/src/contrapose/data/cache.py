@@ -15,7 +15,7 @@ from contrapose.data.formats import open_stream
 from contrapose.errors import DataError
 
 DIGEST = b"contrapose_digest"
-_VERSION = 2  # raise it when the way of conversion changes
+_VERSION = 1  # raise it when the way of conversion changes
 
 
 def cache_folder() -> Path:

@@ -18,8 +18,6 @@ BATCH_BYTES = 1 << 24
 BATCH_ROWS = 1 << 16
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 """What counts as missing in a CSV column of numbers; in one of text only the empty cell does."""
-NUMBERS = (pa.int64(), pa.uint64(), pa.float64())
-"""What a CSV column of numbers may be, the narrowest first. The second keeps numbers apart that serve as names, such as hashes."""
 
 Stream = tuple[pa.Schema, Iterator[pa.RecordBatch]]
 
@@ -60,25 +58,22 @@ def _parquet(path: Path) -> Stream:
 
 
 def _csv(path: Path) -> Stream:
-    """Two passes: a column's type is the narrowest that fits all of it, which no first block can tell.
-
-    Whole numbers that are written with zeros in front (01234) are text: they are names, which numbers would make others of.
-    """
+    """Two passes: a column's type is the narrowest that fits all of it, which no first block can tell."""
     names: list[str] | None = None
     candidates: list[list[pa.DataType]] = []
     again = True
-    while again:  # what a later block leaves of a column's types may not fit the blocks before it
+    while again:  # truth, where a later block leaves that, may not fit the numbers before it
         rows, last, again = 0, None, False
         for batch in _csv_text(path):
             first = not rows
             rows, last = rows + len(batch), batch if len(batch) else last
             names = names or batch.schema.names
-            candidates = candidates or [[*NUMBERS, pa.bool_(), pa.string()] for _ in names]
+            candidates = candidates or [[pa.int64(), pa.float64(), pa.bool_(), pa.string()] for _ in names]
             for column, kinds in zip(batch.columns, candidates, strict=True):
                 before = kinds[0]
-                while _parse(column, kinds[0]) is None or (kinds[0] in NUMBERS and _padded(column)):
+                while _parse(column, kinds[0]) is None:
                     kinds.pop(0)
-                again |= not first and kinds[0] != before and kinds[0] in (pa.uint64(), pa.bool_())
+                again |= not first and kinds[0] != before and kinds[0] == pa.bool_()
     if names is None:
         return pa.schema([]), iter(())
     if last is not None and "\n" in (last.columns[-1][-1].as_py() or "") and not _ends_in_quote(path):
@@ -131,32 +126,26 @@ def _parse(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
         return None
 
 
-def _padded(column: pa.Array) -> bool:
-    """Whether any cell is a whole number with zeros in front."""
-    found = column.filter(pc.starts_with(column, "0"))
-    return bool(pc.any(pc.match_substring_regex(found, "^0[0-9]+$")).as_py())
-
-
 def _jsonl(path: Path) -> Stream:
     """Two passes, as for CSV: a key may first appear in the last line."""
     schema = pa.schema([])
-    for rows, line in _json_rows(path):
+    for rows, lines in _json_rows(path):
         try:
             schema = _joined(schema, rows)
         except _UNFIT as error:
-            raise _unfit(path) or DataError(f"{path}: lines up to {line} mix types in a column: {error}") from None
+            told = f"{path}: lines up to {lines[-1]} mix types in a column: {error}"
+            raise _unfit(path, schema, rows, lines) or DataError(told) from None
     return schema, (b for rows, _ in _json_rows(path) for b in pa.Table.from_pylist(rows, schema=schema).to_batches())
 
 
 _UNFIT = (pa.ArrowException, TypeError, OverflowError, UnicodeEncodeError)
 
 
-def _unfit(path: Path) -> DataError | None:
-    """What the first line is that doesn't go with those before it; None where only a batch as a whole tells."""
-    schema = pa.schema([])
-    for rows, line in _json_rows(path, 1):
+def _unfit(path: Path, schema: pa.Schema, rows: list[dict[str, Any]], lines: list[int]) -> DataError | None:
+    """What the first row is that doesn't go with those before it; None where only all together tell."""
+    for row, line in zip(rows, lines, strict=True):
         try:
-            schema = _joined(schema, rows)
+            schema = _joined(schema, [row])
         except OverflowError:
             return DataError(f"{path}:{line}: a whole number beyond 64 bits; write it as text")
         except UnicodeEncodeError as error:
@@ -176,11 +165,11 @@ def _keys(rows: list[dict[str, Any]]) -> pa.Schema:
     return pa.schema([(k, pa.array([row.get(k) for row in rows]).type) for k in keys])
 
 
-def _json_rows(path: Path, most: int = BATCH_ROWS) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Rows by the batch, each with the number of its last line."""
+def _json_rows(path: Path) -> Iterator[tuple[list[dict[str, Any]], list[int]]]:
+    """Rows by the batch, each with the numbers of their lines."""
     rows: list[dict[str, Any]] = []
+    lines: list[int] = []
     size = 0
-    number = 0
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -192,12 +181,13 @@ def _json_rows(path: Path, most: int = BATCH_ROWS) -> Iterator[tuple[list[dict[s
             if not isinstance(row, dict):
                 raise DataError(f"{path}:{number}: each line must be an object {{column: value}}")
             rows.append(row)
+            lines.append(number)
             size += len(line)
-            if size >= BATCH_BYTES or len(rows) >= most:
-                yield rows, number
-                rows, size = [], 0
+            if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
+                yield rows, lines
+                rows, lines, size = [], [], 0
     if rows:
-        yield rows, number
+        yield rows, lines
 
 
 FORMATS: dict[str, Callable[[Path], Stream]] = {

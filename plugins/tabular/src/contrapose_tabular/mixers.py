@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from contrapose.types import ViewBatch
 from contrapose_tabular.choice import Choice, How, Rate
-from contrapose_tabular.schema import Schema
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -28,7 +27,6 @@ class InBatch:
         rate: share of the columns that are redrawn.
         choose: ``exact``, so many of each row's columns; ``bernoulli``, each column for itself with probability ``rate``.
         donors: ``each``, another row for each column; ``one``, all of a row's new values from one other row.
-        schema: of the table, which the modality gives.
     """
 
     of: str
@@ -36,11 +34,6 @@ class InBatch:
     choose: How = "exact"
     donors: Literal["each", "one"] = "each"
     modality: str = "tabular"
-    schema: Schema | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.schema is not None:
-            self._choice(len(self.schema.numeric) + len(self.schema.categorical))
 
     def mix(self, views: ViewBatch, sample: Tensor, generator: torch.Generator) -> ViewBatch:
         """See ``contrapose.views.BatchMixer``."""

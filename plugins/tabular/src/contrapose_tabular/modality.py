@@ -49,7 +49,12 @@ class Tabular:
     def fit(self, cells: Iterable[Mapping[str, Any]], root: Path = Path()) -> None:
         """Settle the schema by the cells of the training split. Raises ``ConfigError`` as ``infer`` does."""
         self.schema = infer(cells, self.types)
-        if self.schema.constant and not any(is_blank(row.get(name)) for row in cells for name in self.schema.sources):
+        again = iter(cells) is not cells  # else there is nothing left to look at
+        if (
+            again
+            and self.schema.constant
+            and not any(is_blank(row.get(name)) for row in cells for name in self.schema.sources)
+        ):
             warn(
                 f"nothing can be learnt of {', '.join(self.schema.sources)}: one value only in the whole training split"
             )

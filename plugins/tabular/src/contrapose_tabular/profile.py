@@ -21,7 +21,7 @@ from contrapose_tabular.columns import cell_of
 from contrapose_tabular.infer import Type
 from contrapose_tabular.tally import MANY, TOO_MANY, Tally
 
-_MARKED = re.compile(r"[-+]?[$€£¥]?\s*[-+]?\d[\d.,' ]*\s*[%$€£¥]?")
+_MARKED = re.compile(r"(?=.*[,%$€£¥])[-+]?[$€£¥]?\s*[-+]?\d[\d,' ]*(\.\d+)?\s*[%$€£¥]?")
 _ONE = "one value only, which tells nothing"
 _WORDS_HERE = "numbers written with , $ or % are words here"
 SEEN = 1000

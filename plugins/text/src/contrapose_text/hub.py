@@ -51,13 +51,13 @@ def load(from_pretrained: Callable[..., T], where: str, argument: str, **options
 
 
 def same_words(tokenizer: str, path: str) -> bool:
-    """Whether one's tokens have the ids that they have in the other's, if both are at hand; either may have some more."""
+    """Whether most ids mean the same in both, if both are at hand. Some may not: one's own words in the place of unused ones."""
     given_at, own_at = Path(tokenizer).expanduser(), Path(path).expanduser()
     # A folder's user may be offline: even told to look here alone, transformers asks the hub for a name.
     if given_at.resolve() == own_at.resolve() or (own_at.is_dir() and not given_at.exists()):
         return True
     given, own = _vocabulary(tokenizer), _vocabulary(path)
-    return given is None or own is None or given.items() <= own.items() or own.items() <= given.items()
+    return not given or not own or 2 * len(given.items() & own.items()) >= min(len(given), len(own))
 
 
 def _vocabulary(where: str) -> dict[str, int] | None:

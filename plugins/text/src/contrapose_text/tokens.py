@@ -38,7 +38,7 @@ def tokenised(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> list[T
     made: dict[int, Tokens] = {}
     left, characters = [*range(len(texts))], _CHARACTERS * length
     while left:
-        parts = [texts[i][:characters] for i in left]
+        parts = [_beginning(texts[i], characters) for i in left]
         short = []
         for i, part, found in zip(left, parts, tokenizer.encode_batch(parts), strict=True):
             if found.overflowing or len(part) == len(texts[i]):
@@ -47,6 +47,14 @@ def tokenised(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> list[T
                 short.append(i)
         left, characters = short, 4 * characters
     return [made[i] for i in range(len(texts))]
+
+
+def _beginning(text: str, characters: int) -> str:
+    """At most so many, up to a blank where there is one: of a word that is cut other tokens may be made."""
+    if len(text) <= characters:
+        return text
+    blank = text.rfind(" ", 0, characters)
+    return text[: blank if blank > 0 else characters]
 
 
 def _tokens(found: Any) -> Tokens:
